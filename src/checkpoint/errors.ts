@@ -1,0 +1,60 @@
+/** How many problems a message shows; the rest are counted, and all of them are in `problems`. */
+const SHOWN_PROBLEMS = 100;
+
+/** A weight file's content cannot be used: broken, hostile, or not the tensors the network needs. */
+export class CheckpointError extends Error {
+  override readonly name = "CheckpointError";
+  /** One sentence for each problem; empty when the message says it all. */
+  readonly problems: readonly string[];
+
+  constructor(message: string, problems: readonly string[] = []) {
+    super(withList(message, problems));
+    this.problems = problems;
+  }
+}
+
+/** A configuration asks for something that is malformed or not supported. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  /** One sentence for each problem, each naming file and key. */
+  readonly problems: readonly string[];
+
+  constructor(message: string, problems: readonly string[]) {
+    super(withList(message, problems));
+    this.problems = problems;
+  }
+}
+
+/** A model folder, or files it must hold, are not there. */
+export class MissingModelError extends Error {
+  override readonly name = "MissingModelError";
+  /** One sentence for each missing part. */
+  readonly problems: readonly string[];
+
+  constructor(message: string, problems: readonly string[] = []) {
+    super(withList(message, problems));
+    this.problems = problems;
+  }
+}
+
+/** `text` with control and non-ASCII characters escaped, so that names from files cannot steer a terminal. */
+export function escapeText(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex
+    /[\u0000-\u001f\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** A name or value from a file, as escaped JSON of at most about 200 characters. */
+export function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return escapeText(text.length > 200 ? `${text.slice(0, 200)}...` : text);
+}
+
+function withList(message: string, problems: readonly string[]): string {
+  if (problems.length === 0) return message;
+  const lines = problems.slice(0, SHOWN_PROBLEMS);
+  if (problems.length > lines.length) lines.push(`and ${problems.length - lines.length} more`);
+  return `${message}\n${lines.map((line) => `  ${line}`).join("\n")}`;
+}

@@ -1,0 +1,279 @@
+import { GpuError, NoAdapterError, toGpuError } from "./errors.ts";
+import { dropPadding, padChannels, Tensor } from "./tensor.ts";
+
+/** How to choose and use a device. */
+export interface GpuOptions {
+  /** Part of the adapter's description, any case; another adapter is refused. */
+  device?: string;
+  /** Accept a software adapter, which computes on the CPU. Default false. */
+  allowCpu?: boolean;
+  /** Largest range a kernel may bind, in bytes; tensors above it are computed in row bands. Default and
+   * upper bound: the adapter's `maxStorageBufferBindingSize`. */
+  maxBindingBytes?: number;
+  /** Use subgroup operations where the adapter has them. Default true. */
+  subgroups?: boolean;
+}
+
+/** What is known about the adapter in use. */
+export interface AdapterFacts {
+  /** The driver's description, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly description: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  /** True for adapters that compute on the CPU. */
+  readonly software: boolean;
+  /** Lanes of a subgroup, or 0 where subgroup operations cannot be used or their size varies. */
+  readonly subgroupSize: number;
+  readonly timestamps: boolean;
+  readonly float16: boolean;
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+  readonly maxWorkgroupBytes: number;
+  readonly maxInvocations: number;
+}
+
+/** Offsets of bindings and of tensors inside arenas; WebGPU's default for both alignments. */
+export const BINDING_ALIGNMENT = 256;
+
+// Deno 2.9 accepts this feature in requestDevice() though adapter.features does not list it (gfx-rs/wgpu#7813).
+const SUBGROUPS = "subgroups" as GPUFeatureName;
+
+/** Finds the adapter WebGPU prefers for compute, or says what is missing. */
+export async function findAdapter(): Promise<GPUAdapter> {
+  if (!navigator.gpu) throw new NoAdapterError("Cannot use WebGPU: this runtime has no navigator.gpu");
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new NoAdapterError(
+      "Cannot find a GPU adapter: WebGPU returned none. Install a Vulkan loader and driver; `deno task doctor` says which",
+    );
+  }
+  return adapter;
+}
+
+/**
+ * A device with its queue and one error state: every error, whoever caused it, surfaces at the next `check()`
+ * or awaited call as a `GpuError`.
+ */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly facts: AdapterFacts;
+  #error: GpuError | null = null;
+  readonly #lost: Promise<never>;
+
+  private constructor(device: GPUDevice, facts: AdapterFacts) {
+    this.device = device;
+    this.facts = facts;
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#error ??= toGpuError((event as GPUUncapturedErrorEvent).error, "run GPU work");
+    });
+    this.#lost = device.lost.then(({ reason, message }) => {
+      this.#error ??= new GpuError("lost", `Cannot go on: GPU device lost (${reason}): ${message}`);
+      throw this.#error;
+    });
+    this.#lost.catch(() => {}); // noticed where it is raced
+  }
+
+  /**
+   * Opens the adapter's device with its real limits and the features we can use.
+   * Throws `NoAdapterError` when there is none, when `device` names another one, or for a software adapter
+   * without `allowCpu`.
+   */
+  static async open(options: GpuOptions = {}): Promise<Gpu> {
+    const adapter = await findAdapter();
+    const { description, isFallbackAdapter } = adapter.info;
+    if (options.device && !description.toLowerCase().includes(options.device.toLowerCase())) {
+      throw new NoAdapterError(
+        `Cannot use device "${options.device}": the adapter in reach is "${description}". WebGPU cannot list others; choose with VK_DRIVER_FILES or MESA_VK_DEVICE_SELECT`,
+      );
+    }
+    if (isFallbackAdapter && !options.allowCpu) {
+      throw new NoAdapterError(
+        `Cannot use "${description}": it is a software adapter and computes on the CPU. Pass --allow-cpu to use it all the same, or install a GPU driver (deno task doctor)`,
+      );
+    }
+    const limits = adapter.limits;
+    const wanted = (["timestamp-query", "shader-f16"] as GPUFeatureName[]).filter((f) =>
+      adapter.features.has(f)
+    );
+    const requiredLimits = {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    };
+    const { device, subgroups } = await requestDevice(
+      adapter,
+      wanted,
+      requiredLimits,
+      options.subgroups ?? true,
+    );
+    const { subgroupMinSize, subgroupMaxSize } = adapter.info as GPUAdapterInfo & SubgroupSizes;
+    return new Gpu(device, {
+      description,
+      vendor: adapter.info.vendor,
+      architecture: adapter.info.architecture,
+      software: isFallbackAdapter,
+      subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+      timestamps: wanted.includes("timestamp-query"),
+      float16: wanted.includes("shader-f16"),
+      maxBindingBytes: Math.min(options.maxBindingBytes ?? Infinity, limits.maxStorageBufferBindingSize),
+      maxBufferBytes: limits.maxBufferSize,
+      maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
+      maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    });
+  }
+
+  /** Throws the first error seen since the device was opened, if any. */
+  check(): void {
+    if (this.#error) throw this.#error;
+  }
+
+  /** Runs `body` inside error scopes; a GPU error becomes a `GpuError` "Cannot WHAT: ...". */
+  async scoped<T>(what: string, body: () => T | Promise<T>): Promise<T> {
+    this.check();
+    for (const filter of ["internal", "out-of-memory", "validation"] as const) {
+      this.device.pushErrorScope(filter);
+    }
+    let result: T | undefined, failure: unknown;
+    try {
+      result = await body();
+    } catch (error) {
+      failure = error ?? new Error(`Cannot ${what}`);
+    }
+    const errors: GPUError[] = [];
+    for (let i = 0; i < 3; i++) {
+      const error = await Promise.race([this.device.popErrorScope(), this.#lost]);
+      if (error) errors.push(error);
+    }
+    if (failure) throw failure;
+    if (errors[0]) throw toGpuError(errors[0], what);
+    return result as T;
+  }
+
+  /** A buffer; sizes beyond the device's limit are refused here, with the numbers. */
+  createBuffer(byteLength: number, usage: number, label: string): GPUBuffer {
+    if (byteLength > this.facts.maxBufferBytes) {
+      throw new RangeError(
+        `Cannot allocate "${label}": ${byteLength} bytes, this GPU allows ${this.facts.maxBufferBytes} per buffer`,
+      );
+    }
+    return this.device.createBuffer({ size: byteLength, usage, label });
+  }
+
+  /** Gives a persistent tensor its memory, zero-filled, if it has none yet. */
+  allocate(tensor: Tensor): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return tensor.storage.buffer ??= this.createBuffer(tensor.storage.byteLength, usage, tensor.label);
+  }
+
+  /** A persistent tensor with memory of its own; filled with `data` (unpadded, row-major) if given. */
+  tensor(shape: readonly number[], label: string, data?: Float32Array): Tensor {
+    const tensor = new Tensor(shape, label);
+    this.allocate(tensor);
+    if (data) this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Copies unpadded row-major values into a persistent tensor, allocating it when needed. */
+  write(tensor: Tensor, data: Float32Array): void {
+    this.writeRaw(tensor, padChannels(data, tensor.shape));
+  }
+
+  /** Copies bytes as they are (already padded, any 32-bit type) into a persistent tensor. */
+  writeRaw(tensor: Tensor, data: Float32Array | Uint32Array): void {
+    if (data.byteLength > tensor.storage.byteLength) {
+      throw new RangeError(
+        `Cannot write "${tensor.label}": ${data.byteLength} bytes into ${tensor.storage.byteLength}`,
+      );
+    }
+    const buffer = this.allocate(tensor);
+    this.device.queue.writeBuffer(buffer, tensor.storage.byteOffset, data as Float32Array<ArrayBuffer>);
+  }
+
+  /** Frees a persistent tensor's memory. */
+  free(tensor: Tensor): void {
+    tensor.storage.buffer?.destroy();
+    tensor.storage.buffer = null;
+  }
+
+  /** Encodes with `body` and submits. Does not wait. */
+  submit(body: (encoder: GPUCommandEncoder) => void): void {
+    this.check();
+    const encoder = this.device.createCommandEncoder();
+    body(encoder);
+    this.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Waits for all submitted work; throws what went wrong meanwhile. */
+  async done(): Promise<void> {
+    await Promise.race([this.device.queue.onSubmittedWorkDone(), this.#lost]);
+    this.check();
+  }
+
+  /** Waits for and returns a tensor's bytes as stored, channel padding included. */
+  async readRaw(tensor: Tensor): Promise<ArrayBuffer> {
+    const { buffer, byteOffset, byteLength } = tensor.storage;
+    if (!buffer) throw new GpuError("validation", `Cannot read "${tensor.label}": it has no memory`);
+    return await this.readBuffer(buffer, byteOffset, byteLength);
+  }
+
+  /** Waits for and returns a tensor's values, row-major, without padding. */
+  async read(tensor: Tensor): Promise<Float32Array> {
+    return dropPadding(new Float32Array(await this.readRaw(tensor)), tensor.shape);
+  }
+
+  /** Waits for and returns a range of a buffer that has COPY_SRC usage. */
+  async readBuffer(buffer: GPUBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    this.check();
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const staging = this.createBuffer(byteLength, usage, "read-back");
+    try {
+      this.submit((encoder) => encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, byteLength));
+      await Promise.race([staging.mapAsync(GPUMapMode.READ), this.#lost]);
+      this.check();
+      return staging.getMappedRange().slice(0);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Destroys the device and everything on it. */
+  close(): void {
+    this.device.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+interface SubgroupSizes {
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+}
+
+async function requestDevice(
+  adapter: GPUAdapter,
+  features: GPUFeatureName[],
+  requiredLimits: Record<string, number>,
+  trySubgroups: boolean,
+): Promise<{ device: GPUDevice; subgroups: boolean }> {
+  if (trySubgroups) {
+    try {
+      const device = await adapter.requestDevice({
+        requiredFeatures: [...features, SUBGROUPS],
+        requiredLimits,
+      });
+      return { device, subgroups: true };
+    } catch {
+      // This adapter has no subgroups: go on without.
+    }
+  }
+  return {
+    device: await adapter.requestDevice({ requiredFeatures: features, requiredLimits }),
+    subgroups: false,
+  };
+}

@@ -1,0 +1,27 @@
+/** No adapter fits: none found, the wrong one, or a software adapter that was not allowed. */
+export class NoAdapterError extends Error {
+  override name = "NoAdapterError";
+}
+
+/** The GPU reported an error (validation, out of memory, internal) or went away. */
+export class GpuError extends Error {
+  override name = "GpuError";
+  /** What kind of error it was; `lost` means that the device is gone. */
+  readonly kind: "validation" | "out-of-memory" | "internal" | "lost";
+
+  constructor(kind: GpuError["kind"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+/** Turns WebGPU's error objects into ours. */
+export function toGpuError(error: GPUError, what: string): GpuError {
+  const kind = error instanceof GPUOutOfMemoryError
+    ? "out-of-memory"
+    : error instanceof GPUValidationError
+    ? "validation"
+    : "internal";
+  const reason = error.message || "no reason given by the driver";
+  return new GpuError(kind, `Cannot ${what}: ${kind} error: ${reason}`, { cause: error });
+}

@@ -1,0 +1,208 @@
+import { type ArenaPlan, planArenas } from "./arena.ts";
+import { BINDING_ALIGNMENT, type Gpu } from "./device.ts";
+import { compile, type CompiledKernel, type Constants, type Kernel, variantName } from "./kernel.ts";
+import { Plan, type PlanNode } from "./plan.ts";
+import { type Storage, Tensor } from "./tensor.ts";
+
+/** A range of a tensor, widened so that it starts at an offset that can be bound. */
+export interface Slice {
+  readonly tensor: Tensor;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  /** Index of the first bound `vec4` within the tensor; the shader subtracts it. */
+  readonly base: number;
+}
+
+/** What a binding may be given: a tensor, a part of one, or nothing (a few zero bytes, for inputs only). */
+export type Bound = Tensor | Slice | null;
+
+/** One dispatch. */
+export interface Dispatch {
+  readonly bindings: Readonly<Record<string, Bound>>;
+  readonly params: Readonly<Record<string, number>>;
+  /** Number of workgroups in x, y, z, each at most 65,535. */
+  readonly workgroups: readonly [number, number, number];
+  readonly constants?: Constants;
+  /** Appears in profiles and errors: the path of the layer. */
+  readonly label: string;
+}
+
+interface Node extends Dispatch {
+  readonly kernel: Kernel;
+}
+
+/** The `vec4`s [from, to) of a tensor as a binding. */
+export function slice(tensor: Tensor, from: number, to: number): Slice {
+  const perStep = BINDING_ALIGNMENT / 16;
+  const base = Math.floor(from / perStep) * perStep;
+  return { tensor, byteOffset: 16 * base, byteLength: 16 * (to - base), base };
+}
+
+/** Bytes of an arena above which the next one is begun. */
+const MAX_ARENA_BYTES = 2 ** 31 - BINDING_ALIGNMENT;
+
+/**
+ * Collects GPU work. Tensors made by `tensor()` are virtual: shape and label, no memory before `finish()`, which
+ * places all of them by their lifetimes. Nothing is freed by hand.
+ */
+export class Recorder {
+  readonly gpu: Gpu;
+  readonly #nodes: Node[] = [];
+  readonly #virtual = new Set<Storage>();
+  readonly #watch: ((label: string) => boolean) | null;
+  /** Tensors seen by `tap()` whose label is watched; they survive until the end of the plan. */
+  readonly taps: Map<string, Tensor> = new Map();
+
+  /** `watch` says which labels given to `tap()` to keep; none by default. */
+  constructor(gpu: Gpu, watch: ((label: string) => boolean) | null = null) {
+    this.gpu = gpu;
+    this.#watch = watch;
+  }
+
+  /** A tensor without memory, for the outputs of a kernel. */
+  tensor(shape: readonly number[], label: string): Tensor {
+    const tensor = new Tensor(shape, label);
+    this.#virtual.add(tensor.storage);
+    return tensor;
+  }
+
+  /** Adds a dispatch of `kernel`. */
+  run(kernel: Kernel, dispatch: Dispatch): void {
+    const { maxBindingBytes } = this.gpu.facts;
+    const given = Object.keys(dispatch.bindings);
+    if (given.length !== kernel.bindingNames.length || given.some((n) => !kernel.bindingNames.includes(n))) {
+      throw new TypeError(
+        `Cannot run ${kernel.name} "${dispatch.label}": bindings [${given}] given, [${kernel.bindingNames}] wanted`,
+      );
+    }
+    for (const [name, bound] of Object.entries(dispatch.bindings)) {
+      const bytes = byteLength(bound);
+      if (bytes > maxBindingBytes) {
+        throw new RangeError(
+          `Cannot run ${kernel.name} "${dispatch.label}": binding "${name}" has ${bytes} bytes, this GPU binds ${maxBindingBytes}`,
+        );
+      }
+      if (!bound && kernel.declaration.bindings[name] !== "read") {
+        throw new TypeError(`Cannot run ${kernel.name} "${dispatch.label}": output "${name}" is missing`);
+      }
+    }
+    if (dispatch.workgroups.some((n) => !Number.isInteger(n) || n < 1 || n > 65535)) {
+      throw new RangeError(
+        `Cannot run ${kernel.name} "${dispatch.label}": workgroups [${dispatch.workgroups}], 1 to 65535 wanted`,
+      );
+    }
+    this.#nodes.push({ ...dispatch, kernel });
+  }
+
+  /** Names a tensor for tests and diagnosis; costs nothing unless its label is watched. */
+  tap(label: string, tensor: Tensor): void {
+    if (this.#watch?.(label)) this.taps.set(label, tensor);
+  }
+
+  /** The memory this recording needs, without allocating any. */
+  layout(outputs: readonly Tensor[]): { storages: Storage[]; plan: ArenaPlan } {
+    const storages: Storage[] = [], items: { byteLength: number; first: number; last: number }[] = [];
+    const indexOf = new Map<Storage, number>();
+    const apart: [number, number][] = [];
+    this.#nodes.forEach(({ kernel, bindings, label }, at) => {
+      const read: number[] = [], written: number[] = [];
+      for (const [name, bound] of Object.entries(bindings)) {
+        const storage = tensorOf(bound)?.storage;
+        if (!storage || !this.#virtual.has(storage)) continue;
+        const writes = kernel.declaration.bindings[name] !== "read";
+        let index = indexOf.get(storage);
+        if (index === undefined) {
+          if (kernel.declaration.bindings[name] !== "write") {
+            throw new TypeError(
+              `Cannot run ${kernel.name} "${label}": "${name}" is read before anything wrote it`,
+            );
+          }
+          index = items.push({ byteLength: storage.byteLength, first: at, last: at }) - 1;
+          indexOf.set(storage, index);
+          storages.push(storage);
+        }
+        items[index]!.last = at;
+        (writes ? written : read).push(index);
+      }
+      for (const w of written) for (const r of read) apart.push([w, r]);
+    });
+    for (const tensor of [...outputs, ...this.taps.values()]) {
+      const index = indexOf.get(tensor.storage);
+      if (index !== undefined) items[index]!.last = this.#nodes.length;
+      else if (this.#virtual.has(tensor.storage)) {
+        throw new TypeError(`Cannot finish: output "${tensor.label}" was never written`);
+      }
+    }
+    const maxArenaBytes = Math.min(MAX_ARENA_BYTES, this.gpu.facts.maxBufferBytes);
+    return { storages, plan: planArenas(items, { apart, alignment: BINDING_ALIGNMENT, maxArenaBytes }) };
+  }
+
+  /** Compiles, allocates and binds everything. `outputs` (and watched taps) keep their values after a replay. */
+  async finish(outputs: readonly Tensor[]): Promise<Plan> {
+    const { gpu } = this;
+    const { storages, plan } = this.layout(outputs);
+    const kernels: CompiledKernel[] = [];
+    for (const { kernel, constants } of this.#nodes) kernels.push(await compile(gpu, kernel, constants));
+    return await gpu.scoped("allocate and bind a plan", () => {
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+      const arenas = plan.arenas.map((size, i) => gpu.createBuffer(size, usage, `arena ${i}`));
+      storages.forEach((storage, i) => {
+        storage.buffer = arenas[plan.places[i]!.arena]!;
+        storage.byteOffset = plan.places[i]!.byteOffset;
+      });
+      const nothing = gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing");
+      const params = this.#uploadParams();
+      const nodes: PlanNode[] = this.#nodes.map((node, i) => {
+        const { pipeline, layout } = kernels[i]!;
+        const entries: GPUBindGroupEntry[] = node.kernel.bindingNames.map((name, binding) => ({
+          binding,
+          resource: resource(node, name, nothing),
+        }));
+        if (node.kernel.paramNames.length) {
+          entries.push({
+            binding: entries.length,
+            resource: { buffer: params, offset: i * BINDING_ALIGNMENT, size: node.kernel.paramBytes },
+          });
+        }
+        const group = gpu.device.createBindGroup({ layout, entries, label: node.label });
+        const name = variantName(node.kernel, node.constants ?? {});
+        return { pipeline, group, workgroups: node.workgroups, label: node.label, kernel: name };
+      });
+      return new Plan(nodes, [...arenas, nothing, params]);
+    });
+  }
+
+  /** All uniform blocks in one buffer, one per node at multiples of the alignment. */
+  #uploadParams(): GPUBuffer {
+    const bytes = new Uint8Array(Math.max(1, this.#nodes.length) * BINDING_ALIGNMENT);
+    this.#nodes.forEach(({ kernel, params }, i) => {
+      bytes.set(new Uint8Array(kernel.packParams(params)), i * BINDING_ALIGNMENT);
+    });
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    const buffer = this.gpu.createBuffer(bytes.byteLength, usage, "params");
+    this.gpu.device.queue.writeBuffer(buffer, 0, bytes);
+    return buffer;
+  }
+}
+
+function tensorOf(bound: Bound): Tensor | null {
+  return bound === null || bound instanceof Tensor ? bound : bound.tensor;
+}
+
+function byteLength(bound: Bound): number {
+  return bound === null ? 0 : bound instanceof Tensor ? bound.storage.byteLength : bound.byteLength;
+}
+
+function resource(node: Node, name: string, nothing: GPUBuffer): GPUBufferBinding {
+  const bound = node.bindings[name]!;
+  const tensor = tensorOf(bound);
+  if (!tensor) return { buffer: nothing };
+  const { buffer, byteOffset } = tensor.storage;
+  if (!buffer) {
+    throw new TypeError(
+      `Cannot bind "${tensor.label}" to "${name}" of "${node.label}": it was never given data`,
+    );
+  }
+  const inner = bound instanceof Tensor ? 0 : (bound as Slice).byteOffset;
+  return { buffer, offset: byteOffset + inner, size: byteLength(bound) };
+}

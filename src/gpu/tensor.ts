@@ -1,0 +1,97 @@
+/** Where a tensor's bytes are. Views of one tensor share it. */
+export interface Storage {
+  /** Size in bytes, a multiple of 16. */
+  readonly byteLength: number;
+  /** Set once memory exists: at upload for persistent tensors, when a plan is finished for virtual ones. */
+  buffer: GPUBuffer | null;
+  /** First byte inside `buffer`, a multiple of 256. */
+  byteOffset: number;
+}
+
+/**
+ * A block of 32-bit values on the GPU: shape, label and storage, no methods that compute.
+ *
+ * The last axis (channels) is stored padded with zeros to a multiple of 4, all others densely, row-major, so
+ * that shaders read `vec4`s. Feature maps are [N, H, W, C], token sequences [N, L, C].
+ */
+export class Tensor {
+  readonly shape: readonly number[];
+  readonly label: string;
+  readonly storage: Storage;
+
+  constructor(shape: readonly number[], label: string, storage?: Storage) {
+    if (shape.length === 0 || shape.some((d) => !Number.isSafeInteger(d) || d < 1)) {
+      throw new RangeError(`Cannot make tensor "${label}": shape [${shape}] needs positive integers`);
+    }
+    const byteLength = 16 * vec4Count(shape);
+    if (storage && storage.byteLength !== byteLength) {
+      throw new RangeError(
+        `Cannot view "${label}" as [${shape}]: storage has ${storage.byteLength} bytes, the shape needs ${byteLength}`,
+      );
+    }
+    this.shape = shape;
+    this.label = label;
+    this.storage = storage ?? { byteLength, buffer: null, byteOffset: 0 };
+  }
+
+  /** Size of axis `axis`; negative counts from the end. */
+  size(axis: number): number {
+    const size = this.shape.at(axis);
+    if (size === undefined) {
+      throw new RangeError(`Cannot read axis ${axis} of "${this.label}": shape is [${this.shape}]`);
+    }
+    return size;
+  }
+
+  /** `vec4`s per position: channels / 4, rounded up. */
+  get channels4(): number {
+    return Math.ceil(this.size(-1) / 4);
+  }
+
+  /** All `vec4`s of the tensor. */
+  get vec4s(): number {
+    return this.storage.byteLength / 16;
+  }
+
+  /** The same bytes under another shape with as many channels, e.g. [N, H, W, C] as [N, H·W, C]. */
+  reshape(shape: readonly number[]): Tensor {
+    if (shape.at(-1) !== this.size(-1)) {
+      throw new RangeError(
+        `Cannot reshape "${this.label}" [${this.shape}] to [${shape}]: channels must stay`,
+      );
+    }
+    return new Tensor(shape, this.label, this.storage);
+  }
+}
+
+/** `vec4`s that a tensor of this shape takes. */
+export function vec4Count(shape: readonly number[]): number {
+  return shape.slice(0, -1).reduce((a, b) => a * b, 1) * Math.ceil((shape.at(-1) ?? 1) / 4);
+}
+
+/** Pads the last axis of row-major `data` with zeros to a multiple of 4. Length: product of `shape`. */
+export function padChannels(data: Float32Array, shape: readonly number[]): Float32Array {
+  const channels = shape.at(-1) ?? 1;
+  const stride = 4 * Math.ceil(channels / 4);
+  const rows = data.length / channels;
+  if (!Number.isInteger(rows) || rows * stride !== 4 * vec4Count(shape)) {
+    throw new RangeError(`Cannot pad channels: ${data.length} values do not fill shape [${shape}]`);
+  }
+  if (stride === channels) return data;
+  const padded = new Float32Array(rows * stride);
+  for (let r = 0; r < rows; r++) padded.set(data.subarray(r * channels, (r + 1) * channels), r * stride);
+  return padded;
+}
+
+/** The inverse of `padChannels`. */
+export function dropPadding(padded: Float32Array, shape: readonly number[]): Float32Array {
+  const channels = shape.at(-1) ?? 1;
+  const stride = 4 * Math.ceil(channels / 4);
+  if (stride === channels) return padded;
+  const rows = padded.length / stride;
+  const data = new Float32Array(rows * channels);
+  for (let r = 0; r < rows; r++) {
+    data.set(padded.subarray(r * stride, r * stride + channels), r * channels);
+  }
+  return data;
+}

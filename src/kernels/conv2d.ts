@@ -1,0 +1,261 @@
+import subgroupSource from "../../wgsl/conv2d_subgroup.wgsl" with { type: "text" };
+import tiledSource from "../../wgsl/conv2d.wgsl" with { type: "text" };
+import io from "../../wgsl/lib/conv2d_io.wgsl" with { type: "text" };
+import { defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { type Recorder, slice } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
+import { type Band, rowBands } from "./bands.ts";
+import { conv2dVariant } from "./tuning.ts";
+
+const shared = {
+  library: [activationLibrary, io],
+  bindings: { x: "read", weight: "read", bias: "read", channel_add: "read", residual: "read", y: "write" },
+  params: {
+    batch_begin: "u32",
+    batch: "u32",
+    row_begin: "u32",
+    rows: "u32",
+    src_height: "u32",
+    src_width: "u32",
+    in_height: "u32",
+    in_width: "u32",
+    in_channels4: "u32",
+    out_height: "u32",
+    out_width: "u32",
+    out_channels: "u32",
+    kernel_height: "u32",
+    kernel_width: "u32",
+    stride: "u32",
+    pad_top: "i32",
+    pad_left: "i32",
+    add_stride4: "u32",
+    has_bias: "u32",
+    has_add: "u32",
+    has_residual: "u32",
+    scale: "f32",
+    x_base: "u32",
+    residual_base: "u32",
+    y_base: "u32",
+  },
+} as const;
+
+/** Tiles in workgroup memory. */
+export const conv2dKernel: Kernel = defineKernel({
+  ...shared,
+  name: "conv2d",
+  source: tiledSource,
+  variants: [
+    { LANES_M: 8, LANES_N: 8, TM: 8, TN4: 2 },
+    { LANES_M: 8, LANES_N: 8, TM: 2, TN4: 2 },
+    { LANES_M: 16, LANES_N: 4, TM: 8, TN4: 2 },
+    { LANES_M: 16, LANES_N: 4, TM: 2, TN4: 2 },
+    { LANES_M: 64, LANES_N: 1, TM: 2, TN4: 1 },
+    { LANES_M: 64, LANES_N: 1, TM: 2, TN4: 2 },
+  ],
+});
+
+/** Tiles in registers, weights by subgroup broadcast. */
+export const conv2dSubgroupKernel: Kernel = defineKernel({
+  ...shared,
+  name: "conv2d_subgroup",
+  source: subgroupSource,
+  subgroups: true,
+  variants: [1, 4, 8].flatMap((TP) => [1, 2, 4].map((TC4) => ({ TP, TC4 }))),
+});
+
+/** Zero rows and columns around the input, in pixels. */
+export interface Padding {
+  readonly top: number;
+  readonly left: number;
+  readonly bottom: number;
+  readonly right: number;
+}
+
+/** Options of `conv2d()`. Tensors of values per output channel are [1, O] or, where said, [N, O]. */
+export interface Conv2dOptions {
+  /** [KH·KW, C rounded up to a multiple of 4, O], from `packConv2dWeight()`. */
+  readonly weight: Tensor;
+  /** Kernel height and width. */
+  readonly kernel: readonly [number, number];
+  /** [1, O]. */
+  readonly bias?: Tensor | undefined;
+  /** In both directions, default 1. */
+  readonly stride?: number;
+  /** Same on all sides, or per side; default 0. */
+  readonly padding?: number | Padding;
+  /** After bias and `channelAdd`; default "none". */
+  readonly activation?: Activation;
+  /** Added per channel before the activation: [N, O] or [1, O]. */
+  readonly channelAdd?: Tensor | undefined;
+  /** Factor after the activation, default 1. */
+  readonly scale?: number;
+  /** Added last, shape of the output. */
+  readonly residual?: Tensor | undefined;
+  /** Reads the input as if resized to this height and width, nearest neighbour floor(i · in / out). */
+  readonly resize?: readonly [number, number];
+  readonly label: string;
+}
+
+/**
+ * 2-D convolution of `x` [N, H, W, C] in f32. Returns [N, OH, OW, O]. Throws `RangeError` where shapes do not fit.
+ */
+export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor {
+  const { weight, kernel: [kernelHeight, kernelWidth], stride = 1, activation = "none", label } = options;
+  const pad = typeof options.padding === "object" ? options.padding : uniformPadding(options.padding ?? 0);
+  const [batch, srcHeight, srcWidth] = dimensions(x, label);
+  const [inHeight, inWidth] = options.resize ?? [srcHeight, srcWidth];
+  const outChannels = weight.size(-1);
+  const outHeight = Math.floor((inHeight + pad.top + pad.bottom - kernelHeight) / stride) + 1;
+  const outWidth = Math.floor((inWidth + pad.left + pad.right - kernelWidth) / stride) + 1;
+  if (weight.size(0) !== kernelHeight * kernelWidth || weight.size(1) !== 4 * x.channels4) {
+    throw new RangeError(
+      `Cannot run conv2d "${label}": input has ${
+        x.size(-1)
+      } channels, kernel ${kernelHeight}×${kernelWidth}, weight [${weight.shape}] does not fit`,
+    );
+  }
+  if (outHeight < 1 || outWidth < 1) {
+    throw new RangeError(
+      `Cannot run conv2d "${label}": input ${inHeight}×${inWidth} is smaller than the kernel`,
+    );
+  }
+  const y = rec.tensor([batch, outHeight, outWidth, outChannels], label);
+  const { residual, channelAdd } = options;
+  if (residual && String(residual.shape) !== String(y.shape)) {
+    throw new RangeError(`Cannot run conv2d "${label}": residual [${residual.shape}], output [${y.shape}]`);
+  }
+  if (channelAdd && (channelAdd.size(-1) !== outChannels || ![1, batch].includes(channelAdd.size(0)))) {
+    throw new RangeError(
+      `Cannot run conv2d "${label}": per-channel values [${channelAdd.shape}], output [${y.shape}]`,
+    );
+  }
+  const variant = conv2dVariant(rec.gpu.facts, {
+    pixels: batch * outHeight * outWidth,
+    outChannels4: y.channels4,
+  });
+  const kernel = variant.kernel === "conv2d" ? conv2dKernel : conv2dSubgroupKernel;
+  const srcRow = srcWidth * x.channels4, outRow = outWidth * y.channels4;
+
+  function sourceRows({ rowBegin, rows }: Band): [number, number] {
+    const from = Math.max(0, rowBegin * stride - pad.top);
+    const last = Math.min(inHeight - 1, (rowBegin + rows - 1) * stride + kernelHeight - 1 - pad.top);
+    const scaled = (iy: number) => Math.floor(iy * srcHeight / inHeight);
+    return [Math.min(scaled(from), srcHeight - 1), Math.max(scaled(last), 0) + 1];
+  }
+
+  const bands = rowBands({
+    batch,
+    height: outHeight,
+    maxBindingBytes: rec.gpu.facts.maxBindingBytes,
+    label,
+    tensors: [
+      { total: y.storage.byteLength, band: (rows) => 16 * outRow * rows },
+      {
+        total: x.storage.byteLength,
+        band: (rows) =>
+          16 * srcRow * (Math.ceil(((rows - 1) * stride + kernelHeight) * srcHeight / inHeight) + 1),
+      },
+    ],
+  });
+  for (const band of bands) {
+    const [sourceBegin, sourceEnd] = sourceRows(band);
+    const last = band.batchBegin + band.batch - 1;
+    const out = (t: Tensor) =>
+      slice(
+        t,
+        (band.batchBegin * outHeight + band.rowBegin) * outRow,
+        (last * outHeight + band.rowBegin + band.rows) * outRow,
+      );
+    const source = slice(
+      x,
+      (band.batchBegin * srcHeight + sourceBegin) * srcRow,
+      (last * srcHeight + sourceEnd) * srcRow,
+    );
+    const target = out(y), added = residual ? out(residual) : null;
+    rec.run(kernel, {
+      label,
+      constants: { ...variant.constants, ACTIVATION: ACTIVATIONS[activation] },
+      bindings: {
+        x: source,
+        weight,
+        bias: options.bias ?? null,
+        channel_add: channelAdd ?? null,
+        residual: added,
+        y: target,
+      },
+      params: {
+        batch_begin: band.batchBegin,
+        batch: band.batch,
+        row_begin: band.rowBegin,
+        rows: band.rows,
+        src_height: srcHeight,
+        src_width: srcWidth,
+        in_height: inHeight,
+        in_width: inWidth,
+        in_channels4: x.channels4,
+        out_height: outHeight,
+        out_width: outWidth,
+        out_channels: outChannels,
+        kernel_height: kernelHeight,
+        kernel_width: kernelWidth,
+        stride,
+        pad_top: pad.top,
+        pad_left: pad.left,
+        add_stride4: channelAdd && channelAdd.size(0) > 1 ? channelAdd.channels4 : 0,
+        has_bias: options.bias ? 1 : 0,
+        has_add: channelAdd ? 1 : 0,
+        has_residual: residual ? 1 : 0,
+        scale: options.scale ?? 1,
+        x_base: source.base,
+        residual_base: added?.base ?? 0,
+        y_base: target.base,
+      },
+      workgroups: [
+        Math.ceil(band.batch * band.rows * outWidth / variant.tilePixels),
+        Math.ceil(y.channels4 / variant.tileChannels4),
+        1,
+      ],
+    });
+  }
+  return y;
+}
+
+/**
+ * Reorders a weight [O, C, KH, KW] (PyTorch) or a linear one [O, C] to [KH·KW, C rounded up to 4, O] for `conv2d()`.
+ * `channels` takes a range of the input channels only: that part of a convolution over a concatenation.
+ */
+export function packConv2dWeight(
+  data: Float32Array,
+  shape: readonly number[],
+  channels: readonly [number, number] = [0, shape[1]!],
+): Float32Array {
+  const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = shape;
+  const taps = kernelHeight * kernelWidth;
+  const count = channels[1] - channels[0], padded = 4 * Math.ceil(count / 4);
+  const packed = new Float32Array(taps * padded * outChannels);
+  for (let tap = 0; tap < taps; tap++) {
+    for (let c = 0; c < count; c++) {
+      const to = (tap * padded + c) * outChannels;
+      let from = (channels[0] + c) * taps + tap;
+      for (let o = 0; o < outChannels; o++, from += inChannels * taps) packed[to + o] = data[from]!;
+    }
+  }
+  return packed;
+}
+
+/** Shape of what `packConv2dWeight()` returns. */
+export function packedConv2dShape(shape: readonly number[], channels = shape[1]!): [number, number, number] {
+  return [(shape[2] ?? 1) * (shape[3] ?? 1), 4 * Math.ceil(channels / 4), shape[0]!];
+}
+
+function uniformPadding(padding: number): Padding {
+  return { top: padding, left: padding, bottom: padding, right: padding };
+}
+
+function dimensions(x: Tensor, label: string): [number, number, number] {
+  if (x.shape.length !== 4) {
+    throw new RangeError(`Cannot run conv2d "${label}": input [${x.shape}] must be [N, H, W, C]`);
+  }
+  return [x.shape[0]!, x.shape[1]!, x.shape[2]!];
+}

@@ -1,0 +1,48 @@
+/** One picture. `data` is RGB interleaved, row-major, width*height*3 samples; Uint8Array for bitDepth 8, Uint16Array for bitDepth 16.
+ *
+ * There is no alpha: the decoders drop it without compositing, so a transparent pixel keeps the colour that the
+ * file stores for it. `PictureHeader.alphaDropped` tells which pictures this happens to.
+ */
+export interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly bitDepth: 8 | 16;
+  readonly data: Uint8Array | Uint16Array;
+}
+
+/** File formats that can be read. */
+export type PictureFormat = "png" | "jpeg" | "webp";
+
+/** What a picture file says about itself before its pixels are decoded. */
+export interface PictureHeader {
+  readonly format: PictureFormat;
+  readonly width: number;
+  readonly height: number;
+  /** Bits per sample of the Frame that decoding gives. */
+  readonly bitDepth: 8 | 16;
+  /** The file can hold transparency (alpha channel or transparent colour), which decoding drops. */
+  readonly alphaDropped: boolean;
+}
+
+/** Largest picture that is decoded, in pixels (8192 x 8192), so that a small file cannot ask for any amount of memory. */
+export const MAX_PIXELS = 2 ** 26;
+
+/** Says what is wrong with a picture's size, or returns undefined if it is 1 to MAX_PIXELS pixels. */
+export function sizeProblem(width: number, height: number): string | undefined {
+  if (width < 1 || height < 1) return `size is ${width} x ${height}, wanted at least 1 x 1`;
+  if (width * height > MAX_PIXELS) {
+    return `size is ${width} x ${height} = ${width * height} pixels, wanted at most ${MAX_PIXELS}`;
+  }
+}
+
+/** Drops the alpha of 8-bit RGBA pixels, `data` width*height*4 bytes, not premultiplied. */
+export function frameFromRgba(image: { width: number; height: number; data: Uint8ClampedArray }): Frame {
+  const { width, height, data: rgba } = image;
+  const data = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
+    data[to] = rgba[from]!;
+    data[to + 1] = rgba[from + 1]!;
+    data[to + 2] = rgba[from + 2]!;
+  }
+  return { width, height, bitDepth: 8, data };
+}
