@@ -3,7 +3,7 @@
 
 // deno-lint-ignore-file no-console -- a command prints
 
-import { maskSource } from "./mask_source.ts";
+import { lineAt, maskSource } from "./mask_source.ts";
 import { readTree } from "./read_tree.ts";
 
 /** One broken rule. `line` counts from 1; `message` says what is there, what is wanted and the remedy. */
@@ -45,7 +45,7 @@ const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)(["'])(\s*)\1/g;
 const TOP_LEVEL_VALUE =
   /^(?:export\s+default\s+|(?:export\s+)?(?:const|let|var)\s+[\w$]+(?:\s*:(?:=>|[^=;])*?)?\s*=(?![=>])\s*)(?:async\s+)?(?:<[^()]*>\s*)?/gm;
 
-/** A TypeScript file in the three forms that the rules read. `code` is the text with all but code blanked. */
+/** What the rules read of a TypeScript file. `code` is its text with all but code blanked. */
 interface Module {
   readonly path: string;
   readonly code: string;
@@ -63,9 +63,8 @@ export function checkLayout(files: ReadonlyMap<string, string>): LayoutReport {
     if (path.endsWith(".ts")) modules.set(path, parseModule(path, text));
   }
   const violations = [
-    ...[...files].flatMap((
-      [path, text],
-    ) => [...checkName(path), ...checkSize(path, text), ...checkMarks(path, text)]),
+    ...[...files.keys()].flatMap(checkName),
+    ...[...files].flatMap(([path, text]) => [...checkSize(path, text), ...checkMarks(path, text)]),
     ...[...modules.values()].flatMap((module) => [
       ...checkArrows(module),
       ...checkPrinting(module),
@@ -256,10 +255,6 @@ function roomOf(path: string): string {
 
 function testOf(kernelPath: string): string {
   return `tests/kernels/${kernelPath.split("/").at(-1)!.replace(/\.ts$/, "")}_test.ts`;
-}
-
-function lineAt(text: string, index: number): number {
-  return text.slice(0, index).split("\n").length;
 }
 
 function lineCount(text: string): number {

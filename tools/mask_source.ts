@@ -66,8 +66,14 @@ export function maskSource(source: string): string {
   return masked;
 }
 
-function blank(text: string): string {
+/** Replaces every character of `text` but line breaks with a space. */
+export function blank(text: string): string {
   return text.replace(/[^\n]/g, " ");
+}
+
+/** The line, counted from 1, on which position `index` of `text` stands. */
+export function lineAt(text: string, index: number): number {
+  return text.slice(0, index).split("\n").length;
 }
 
 function beginsRegExp(previous: string): boolean {

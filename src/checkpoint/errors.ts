@@ -1,40 +1,29 @@
 /** How many problems a message shows; the rest are counted, and all of them are in `problems`. */
 const SHOWN_PROBLEMS = 100;
 
+/** An error with one sentence for each problem found; the list is empty where the message says it all. */
+abstract class ListedError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(message: string, problems: readonly string[] = []) {
+    super(withList(message, problems));
+    this.problems = problems;
+  }
+}
+
 /** A weight file's content cannot be used: broken, hostile, or not the tensors the network needs. */
-export class CheckpointError extends Error {
+export class CheckpointError extends ListedError {
   override readonly name = "CheckpointError";
-  /** One sentence for each problem; empty when the message says it all. */
-  readonly problems: readonly string[];
-
-  constructor(message: string, problems: readonly string[] = []) {
-    super(withList(message, problems));
-    this.problems = problems;
-  }
 }
 
-/** A configuration asks for something that is malformed or not supported. */
-export class ConfigError extends Error {
+/** A configuration asks for something that is malformed or not supported; each problem names file and key. */
+export class ConfigError extends ListedError {
   override readonly name = "ConfigError";
-  /** One sentence for each problem, each naming file and key. */
-  readonly problems: readonly string[];
-
-  constructor(message: string, problems: readonly string[]) {
-    super(withList(message, problems));
-    this.problems = problems;
-  }
 }
 
-/** A model folder, or files it must hold, are not there. */
-export class MissingModelError extends Error {
+/** A model folder, or files that it must hold, are not there; each problem names one missing part. */
+export class MissingModelError extends ListedError {
   override readonly name = "MissingModelError";
-  /** One sentence for each missing part. */
-  readonly problems: readonly string[];
-
-  constructor(message: string, problems: readonly string[] = []) {
-    super(withList(message, problems));
-    this.problems = problems;
-  }
 }
 
 /** `text` with control and non-ASCII characters escaped, so that names from files cannot steer a terminal. */
@@ -46,7 +35,7 @@ export function escapeText(text: string): string {
   );
 }
 
-/** A name or value from a file, as escaped JSON of at most about 200 characters. */
+/** A name or value from a file as JSON, cut after 200 characters and escaped. */
 export function quote(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return escapeText(text.length > 200 ? `${text.slice(0, 200)}...` : text);

@@ -1,6 +1,6 @@
 /** What a diffusers `scheduler_config.json` says, with its keys. */
 export interface SchedulerConfig {
-  readonly kind: "DDPMScheduler" | "DDIMScheduler";
+  readonly class_name: "DDPMScheduler" | "DDIMScheduler";
   /** Length of the noise schedule; timesteps count from 0 to one less. */
   readonly num_train_timesteps: number;
   readonly beta_start: number;
@@ -12,7 +12,7 @@ export interface SchedulerConfig {
   readonly clip_sample: boolean;
   readonly clip_sample_range: number;
   readonly timestep_spacing: "leading" | "linspace" | "trailing";
-  /** Added to every timestep; counts for spacing `leading` only. */
+  /** Added to every timestep, for spacing `leading` only. A non-negative integer. */
   readonly steps_offset: number;
   /** DDIM only: whether the last step ends at ᾱ = 1 instead of the schedule's first ᾱ. */
   readonly set_alpha_to_one: boolean;
@@ -73,7 +73,9 @@ export class Scheduler {
       );
     }
     if (!Number.isSafeInteger(config.steps_offset) || config.steps_offset < 0) {
-      throw new RangeError(`Cannot build scheduler: steps_offset is ${config.steps_offset}, wanted 0 or more`);
+      throw new RangeError(
+        `Cannot build scheduler: steps_offset is ${config.steps_offset}, wanted 0 or more`,
+      );
     }
     this.#config = config;
     this.alphasCumprod = alphasCumprod(config);
@@ -88,7 +90,9 @@ export class Scheduler {
   timesteps(steps: number): number[] {
     const trained = this.alphasCumprod.length;
     if (!Number.isInteger(steps) || steps < 1 || steps > trained) {
-      throw new RangeError(`Cannot space timesteps: steps is ${steps}, wanted an integer from 1 to ${trained}`);
+      throw new RangeError(
+        `Cannot space timesteps: steps is ${steps}, wanted an integer from 1 to ${trained}`,
+      );
     }
     const timesteps = spacedTimesteps(steps, this.#config);
     const highest = timesteps[0]!;
@@ -105,19 +109,17 @@ export class Scheduler {
    * Coefficients of step `index` of a run over all of `timesteps`, as `timesteps()` gave them.
    *
    * `eta` from 0 (the default: deterministic) to 1 scales the noise of a DDIM step. DDPM has no such choice and
-   * refuses it. Throws a RangeError for an index outside the list or another `eta`.
+   * refuses it. Throws a RangeError for an index outside the list, a timestep outside the schedule or another `eta`.
    */
   step(timesteps: readonly number[], index: number, options: { eta?: number } = {}): StepCoefficients {
     const timestep = timesteps[index];
-    const alpha = this.alphasCumprod[timestep ?? -1];
-    if (timestep === undefined || alpha === undefined) {
-      throw new RangeError(
-        `Cannot take step ${index}: timestep is ${timestep}, wanted one of ${timesteps.length} in the list`,
-      );
+    if (timestep === undefined) {
+      throw new RangeError(`Cannot take step ${index}: the list has ${timesteps.length} timesteps`);
     }
+    const alpha = this.#alphaAt(timestep);
     const { eta = 0 } = options;
-    if (this.#config.kind === "DDPMScheduler") {
-      if (eta !== 0) throw new RangeError(`Cannot take DDPM step: eta is ${eta}, wanted 0 or DDIMScheduler`);
+    if (this.#config.class_name === "DDPMScheduler") {
+      if (eta !== 0) throw new RangeError(`Cannot take DDPM step: eta is ${eta}, wanted 0`);
       return this.#ddpmStep({ timestep, alpha, previous: timesteps[index + 1] });
     }
     if (!(eta >= 0 && eta <= 1)) {
@@ -130,7 +132,7 @@ export class Scheduler {
   /** The mean of q(z_prev | z, x0), equation 7 of Ho et al., and noise of its variance. */
   #ddpmStep(at: { timestep: number; alpha: number; previous: number | undefined }): StepCoefficients {
     const { timestep, alpha } = at;
-    const alphaPrevious = at.previous === undefined ? 1 : this.alphasCumprod[at.previous]!;
+    const alphaPrevious = at.previous === undefined ? 1 : this.#alphaAt(at.previous);
     const alphaStep = alpha / alphaPrevious;
     const shareOfNoise = (1 - alphaPrevious) / (1 - alpha);
     const variance = Math.max(shareOfNoise * (1 - alphaStep), LEAST_VARIANCE);
@@ -146,7 +148,7 @@ export class Scheduler {
   /** Equation 12 of Song et al. The noise estimate comes from the clean estimate before clipping. */
   #ddimStep({ alpha, previous, eta }: { alpha: number; previous: number; eta: number }): StepCoefficients {
     const alphaEnd = this.#config.set_alpha_to_one ? 1 : this.alphasCumprod[0]!;
-    const alphaPrevious = previous >= 0 ? this.alphasCumprod[previous]! : alphaEnd;
+    const alphaPrevious = previous >= 0 ? this.#alphaAt(previous) : alphaEnd;
     const sigma = eta * Math.sqrt((1 - alphaPrevious) / (1 - alpha) * (1 - alpha / alphaPrevious));
     const direction = Math.sqrt(1 - alphaPrevious - sigma ** 2);
     const noise = noiseEstimate(alpha, this.#config.prediction_type);
@@ -157,6 +159,13 @@ export class Scheduler {
       prevFromOutput: direction * noise.fromOutput,
       prevFromNoise: sigma,
     };
+  }
+
+  #alphaAt(timestep: number): number {
+    const alpha = this.alphasCumprod[timestep];
+    if (alpha !== undefined) return alpha;
+    const last = this.alphasCumprod.length - 1;
+    throw new RangeError(`Cannot take step: timestep is ${timestep}, wanted an integer from 0 to ${last}`);
   }
 
   #cleanEstimate(alpha: number): Pick<StepCoefficients, "x0FromSample" | "x0FromOutput" | "clip"> {

@@ -43,7 +43,7 @@ export function planArenas(items: readonly ArenaItem[], options: ArenaOptions): 
         `Cannot place a tensor of ${items[i]!.byteLength} bytes: an arena has ${maxArenaBytes}`,
       );
     }
-    let best = { arena: arenas.length, byteOffset: 0, growth: size };
+    let best = { arena: arenas.length, byteOffset: 0, growth: Infinity };
     arenas.forEach(({ size: arenaSize, members }, arena) => {
       if (members.some((m) => enemies[i]!.has(m))) return;
       const byteOffset = lowestGap(members.filter((m) => overlaps(items[m]!, items[i]!)), size);
@@ -51,7 +51,7 @@ export function planArenas(items: readonly ArenaItem[], options: ArenaOptions): 
       if (byteOffset + size <= maxArenaBytes && growth < best.growth) best = { arena, byteOffset, growth };
     });
     const arena = arenas[best.arena] ??= { size: 0, members: [] };
-    arena.size += best.growth;
+    arena.size = Math.max(arena.size, best.byteOffset + size);
     arena.members.push(i);
     places[i] = { arena: best.arena, byteOffset: best.byteOffset };
   }

@@ -92,6 +92,8 @@ export interface Conv2dOptions {
   readonly scale?: number;
   /** Added last, shape of the output. */
   readonly residual?: Tensor | undefined;
+  /** Added before the activation instead, e.g. the part of the sum over other input channels. Not with `residual`. */
+  readonly accumulate?: Tensor | undefined;
   /** Reads the input as if resized to this height and width, nearest neighbour floor(i · in / out). */
   readonly resize?: readonly [number, number];
   readonly label: string;
@@ -121,7 +123,11 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
     );
   }
   const y = rec.tensor([batch, outHeight, outWidth, outChannels], label);
-  const { residual, channelAdd } = options;
+  const { channelAdd, accumulate } = options;
+  const residual = options.residual ?? accumulate;
+  if (options.residual && accumulate) {
+    throw new TypeError(`Cannot run conv2d "${label}": "residual" and "accumulate" exclude each other`);
+  }
   if (residual && String(residual.shape) !== String(y.shape)) {
     throw new RangeError(`Cannot run conv2d "${label}": residual [${residual.shape}], output [${y.shape}]`);
   }
@@ -205,7 +211,7 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
         add_stride4: channelAdd && channelAdd.size(0) > 1 ? channelAdd.channels4 : 0,
         has_bias: options.bias ? 1 : 0,
         has_add: channelAdd ? 1 : 0,
-        has_residual: residual ? 1 : 0,
+        has_residual: accumulate ? 2 : residual ? 1 : 0,
         scale: options.scale ?? 1,
         x_base: source.base,
         residual_base: added?.base ?? 0,

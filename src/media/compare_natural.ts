@@ -1,3 +1,5 @@
+const DIGITS = /([0-9]+)/;
+
 /** Orders names as people number them, frame_2 before frame_10: runs of ASCII digits compare by value, everything
  * else by UTF-16 code unit. Depends on no locale; names that differ never compare equal. For `Array.sort`. */
 export function compareNatural(a: string, b: string): number {
@@ -10,8 +12,6 @@ export function compareNatural(a: string, b: string): number {
   }
   return partsA.length - partsB.length || compareUnits(a, b);
 }
-
-const DIGITS = /([0-9]+)/;
 
 /** Compares without converting to a number, which would lose digits past 2^53. */
 function compareDigits(a: string, b: string): number {

@@ -34,15 +34,3 @@ export function sizeProblem(width: number, height: number): string | undefined {
     return `size is ${width} x ${height} = ${width * height} pixels, wanted at most ${MAX_PIXELS}`;
   }
 }
-
-/** Drops the alpha of 8-bit RGBA pixels, `data` width*height*4 bytes, not premultiplied. */
-export function frameFromRgba(image: { width: number; height: number; data: Uint8ClampedArray }): Frame {
-  const { width, height, data: rgba } = image;
-  const data = new Uint8Array(width * height * 3);
-  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
-    data[to] = rgba[from]!;
-    data[to + 1] = rgba[from + 1]!;
-    data[to + 2] = rgba[from + 2]!;
-  }
-  return { width, height, bitDepth: 8, data };
-}

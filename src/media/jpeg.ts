@@ -1,6 +1,12 @@
-import createDecoder from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
-import { type Frame, frameFromRgba, type PictureHeader, sizeProblem } from "./frame.ts";
+import createModule from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
+import { decodeInWasm, type WasmImage } from "./decode_in_wasm.ts";
+import { type Frame, type PictureHeader, sizeProblem } from "./frame.ts";
 import { pictureError } from "./picture_error.ts";
+
+/** The part of the codec's module that is used; the package declares its type in a way that cannot be imported. */
+interface JpegModule {
+  decode(bytes: Uint8Array, applyOrientation: boolean): WasmImage;
+}
 
 /** More scans than any encoder writes; each costs a pass over all coefficients. */
 const MAX_SCANS = 500;
@@ -27,23 +33,13 @@ export function readJpegHeader(bytes: Uint8Array, name: string): PictureHeader {
  */
 export async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Frame> {
   const { width, height } = checkJpeg(bytes, { name, headerOnly: false });
-  const warnings: string[] = [];
-  // A fresh instance per picture costs about 2 ms, gives its memory back and cannot be left broken by a bad file.
-  // The package's type leaves `printErr` out, through which libjpeg reports damage.
-  const options = { noInitialRun: true, printErr: (line: string) => void warnings.push(line) };
-  const decoder = await createDecoder(options);
-  let image: ImageData | null = null;
-  try {
-    image = decoder.decode(bytes as Uint8Array<ArrayBuffer>, false);
-  } catch (error) {
-    // After a fatal error libjpeg "exits", which arrives here as an object that is no Error; the reason is in warnings.
-    if (warnings.length === 0) warnings.push(String(error));
-  }
-  if (warnings.length > 0) throw pictureError("JPEG", { name, reason: warnings.join("; ") });
-  if (image === null || image.width !== width || image.height !== height) {
-    throw pictureError("JPEG", { name, reason: `decoded size is not the header's ${width} x ${height}` });
-  }
-  return frameFromRgba(image as ImageData & { data: Uint8ClampedArray });
+  return await decodeInWasm<JpegModule>(createModule, {
+    format: "JPEG",
+    name,
+    width,
+    height,
+    decode: (module) => module.decode(bytes, false),
+  });
 }
 
 /** Walks over the marker segments, to the frame header or to the end. Source: ITU-T T.81, annex B. */
@@ -99,7 +95,9 @@ function readFrameHeader(
   const width = segment[3]! << 8 | segment[4]!;
   const components = segment[5]!;
   if (precision !== 8) throw fail(`precision is ${precision} bits, wanted 8`);
-  if (components !== 1 && components !== 3) throw fail(`number of components is ${components}, wanted 1 or 3`);
+  if (components !== 1 && components !== 3) {
+    throw fail(`number of components is ${components}, wanted 1 or 3`);
+  }
   const problem = sizeProblem(width, height);
   if (problem !== undefined) throw fail(problem);
   return { format: "jpeg", width, height, bitDepth: 8, alphaDropped: false };

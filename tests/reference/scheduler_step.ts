@@ -13,7 +13,8 @@ export function schedulerStep(
     const z = sample[i]!;
     const o = output[i]!;
     x0[i] = Math.min(Math.max(c.x0FromSample * z + c.x0FromOutput * o, -c.clip), c.clip);
-    prev[i] = c.prevFromX0 * x0[i]! + c.prevFromSample * z + c.prevFromOutput * o + c.prevFromNoise * noise[i]!;
+    prev[i] = c.prevFromX0 * x0[i]! + c.prevFromSample * z + c.prevFromOutput * o +
+      c.prevFromNoise * noise[i]!;
   }
   return { x0, prev };
 }

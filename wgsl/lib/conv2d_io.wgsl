@@ -8,7 +8,7 @@
 //   weight       [KH · KW, C padded to 4, O / 4] vec4 along O
 //   bias         [O]                            f32
 //   channel_add  [N, O]                         f32, or [1, O] with add_stride4 0
-//   residual, y  [N, out_height, out_width, O]  f32
+//   residual, y  [N, out_height, out_width, O]  f32; has_residual 2 adds it before the activation instead
 // One dispatch computes `rows` output rows from row_begin of `batch` images from batch_begin on (a band). *_base is
 // the first vec4 bound of a tensor that is bound in part. Channels beyond O in the last vec4 are written as 0.
 
@@ -67,13 +67,18 @@ fn band_pixel(m: u32) -> Pixel {
   return Pixel(n + params.batch_begin, row + params.row_begin, rest % params.out_width, m < params.batch * per_image);
 }
 
+// floor(i · source / target); the product overflows only for sizes beyond 65,535 that are resized.
+fn nearest(i: u32, source: u32, target_size: u32) -> u32 {
+  return select(i * source / target_size, i, source == target_size);
+}
+
 // Index of the first vec4 of the input pixel that tap (ky, kx) of output pixel p reads, or -1 outside.
 fn input_index(p: Pixel, ky: u32, kx: u32) -> i32 {
   let iy = i32(p.oy * params.stride + ky) - params.pad_top;
   let ix = i32(p.ox * params.stride + kx) - params.pad_left;
   let inside = p.valid && iy >= 0 && iy < i32(params.in_height) && ix >= 0 && ix < i32(params.in_width);
-  let sy = u32(iy) * params.src_height / params.in_height;
-  let sx = u32(ix) * params.src_width / params.in_width;
+  let sy = nearest(u32(iy), params.src_height, params.in_height);
+  let sx = nearest(u32(ix), params.src_width, params.in_width);
   let index = ((p.n * params.src_height + sy) * params.src_width + sx) * params.in_channels4 - params.x_base;
   return select(-1, i32(index), inside);
 }
@@ -91,9 +96,12 @@ fn store_output(p: Pixel, o4: u32, sum: vec4<f32>) {
   if (params.has_add != 0u) {
     v += channel_add[p.n * params.add_stride4 + o4];
   }
-  v = activate(v, ACTIVATION) * params.scale;
   let index = ((p.n * params.out_height + p.oy) * params.out_width + p.ox) * out_channels4 + o4;
-  if (params.has_residual != 0u) {
+  if (params.has_residual == 2u) {
+    v += residual[index - params.residual_base];
+  }
+  v = activate(v, ACTIVATION) * params.scale;
+  if (params.has_residual == 1u) {
     v += residual[index - params.residual_base];
   }
   let channel = vec4<u32>(0u, 1u, 2u, 3u) + 4u * o4;

@@ -1,0 +1,117 @@
+import source from "../../wgsl/attention.wgsl" with { type: "text" };
+import { type Constants, defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { type Recorder, slice } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { rowBands } from "./bands.ts";
+import { assertShape } from "./shape.ts";
+
+/** Largest number of channels of a head: more would not fit a lane's registers. */
+const MAX_HEAD_CHANNELS = 512;
+
+/** Attention of a tile of queries of one head, keys in blocks. */
+export const attentionKernel: Kernel = defineKernel({
+  name: "attention",
+  source,
+  bindings: { q: "read", k: "read", v: "read", y: "write" },
+  params: {
+    batch_begin: "u32",
+    row_begin: "u32",
+    rows: "u32",
+    queries: "u32",
+    keys: "u32",
+    channels4: "u32",
+    kv_stride4: "u32",
+    causal: "u32",
+    scale: "f32",
+    q_base: "u32",
+    y_base: "u32",
+  },
+  variants: [true, false].flatMap((software) => [4, 8, 64, 512].map((channels) => tile(channels, software))),
+});
+
+/** Options of `attention()`. */
+export interface AttentionOptions {
+  /** A divisor of the number of channels. */
+  readonly heads: number;
+  /** Query i sees the keys 0 to i only; default false. */
+  readonly causal?: boolean;
+  /** Factor on the scores, default 1 / sqrt(channels per head). */
+  readonly scale?: number;
+  readonly label: string;
+}
+
+/**
+ * Tile sizes for heads of `channels` channels. Software adapters pay for every load and barrier, but not for
+ * registers: many queries, few lanes. On GPUs a lane keeps to about 130 registers.
+ */
+function tile(channels: number, software: boolean): Constants & { readonly QUERIES: number } {
+  const lanes = software ? 16 : 64;
+  const headChannels4 = channels / 4;
+  const laneChannels4 = Math.max(Math.min(headChannels4, 2), Math.ceil(headChannels4 / lanes));
+  let channelLanes = 1;
+  while (channelLanes * laneChannels4 < headChannels4) channelLanes *= 2;
+  return {
+    LANES: lanes,
+    QUERIES: software ? 16 : 8,
+    HEAD_CHANNELS4: headChannels4,
+    CHANNEL_LANES: channelLanes,
+    LANE_CHANNELS4: laneChannels4,
+  };
+}
+
+/**
+ * Multi-head attention softmax(scale · q kᵀ) v of `q` [N, L, H·D], `k` and `v` [N, S, H·D]; a `k` and `v` of batch 1
+ * serve all of q's. Returns [N, L, H·D]. D must be a multiple of 4 and at most 512. Throws `RangeError` for any
+ * other, and where shapes do not fit.
+ */
+export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  const { heads, causal = false, label } = options;
+  const [batch = 1, queries = 1, channels = 1] = q.shape;
+  const [kvBatch = 1, keys = 1] = k.shape;
+  const headChannels = channels / heads;
+  if (!Number.isInteger(heads) || headChannels % 4 || headChannels > MAX_HEAD_CHANNELS) {
+    throw new RangeError(
+      `Cannot run attention "${label}": ${channels} channels in ${heads} heads, heads of a multiple of 4 and at most ${MAX_HEAD_CHANNELS} channels wanted`,
+    );
+  }
+  const kernel = { kernel: "attention", label };
+  assertShape(q, [batch, queries, channels], kernel);
+  assertShape(k, [kvBatch === 1 ? 1 : batch, keys, channels], kernel);
+  assertShape(v, k.shape, kernel);
+
+  const y = rec.tensor(q.shape, label);
+  const { channels4 } = q;
+  const constants = tile(headChannels, rec.gpu.facts.software);
+  const bands = rowBands({
+    batch,
+    height: queries,
+    maxBindingBytes: rec.gpu.facts.maxBindingBytes,
+    tensors: [{ total: q.storage.byteLength, band: (rows) => 16 * rows * channels4 }],
+    label,
+  });
+  for (const band of bands) {
+    const from = (band.batchBegin * queries + band.rowBegin) * channels4;
+    const to = ((band.batchBegin + band.batch - 1) * queries + band.rowBegin + band.rows) * channels4;
+    const input = slice(q, from, to), output = slice(y, from, to);
+    rec.run(attentionKernel, {
+      label,
+      constants,
+      bindings: { q: input, k, v, y: output },
+      params: {
+        batch_begin: band.batchBegin,
+        row_begin: band.rowBegin,
+        rows: band.rows,
+        queries,
+        keys,
+        channels4,
+        kv_stride4: kvBatch > 1 ? keys * channels4 : 0,
+        causal: causal ? 1 : 0,
+        scale: options.scale ?? 1 / Math.sqrt(headChannels),
+        q_base: input.base,
+        y_base: output.base,
+      },
+      workgroups: [Math.ceil(band.rows / constants.QUERIES), heads, band.batch],
+    });
+  }
+  return y;
+}

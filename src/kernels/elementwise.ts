@@ -1,0 +1,71 @@
+import source from "../../wgsl/elementwise.wgsl" with { type: "text" };
+import { defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { type Recorder, slice } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { flatChunks, spread } from "./bands.ts";
+import { assertShape } from "./shape.ts";
+
+const WORKGROUP = 64;
+
+/** Numbers of the operations in the shader. */
+const OPERATIONS = { add: 0, multiply: 1, gru_update: 2 } as const;
+
+/** Operations on tensors of one shape. */
+export const elementwiseKernel: Kernel = defineKernel({
+  name: "elementwise",
+  source,
+  bindings: { a: "read", b: "read", c: "read", y: "write" },
+  params: { count: "u32" },
+  variants: Object.values(OPERATIONS).map((OP) => ({ OP })),
+});
+
+/** Inputs of `gruUpdate()`, all of one shape. */
+export interface GruUpdateOptions {
+  /** Hidden state. */
+  readonly h: Tensor;
+  /** Update gate, 0 to 1. */
+  readonly z: Tensor;
+  /** Candidate state. */
+  readonly q: Tensor;
+  readonly label: string;
+}
+
+/** `a` + `b`, of one shape. Throws `RangeError` where they differ. */
+export function add(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly label: string }): Tensor {
+  return elementwise(rec, [a, b], { operation: "add", label });
+}
+
+/** `a` · `b` element by element, of one shape. Throws `RangeError` where they differ. */
+export function multiply(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly label: string }): Tensor {
+  return elementwise(rec, [a, b], { operation: "multiply", label });
+}
+
+/** The gated recurrent unit's new state, (1 - z) · h + z · q. Throws `RangeError` where shapes differ. */
+export function gruUpdate(rec: Recorder, { h, z, q, label }: GruUpdateOptions): Tensor {
+  return elementwise(rec, [h, z, q], { operation: "gru_update", label });
+}
+
+function elementwise(
+  rec: Recorder,
+  [a, b, c]: readonly [Tensor, Tensor, Tensor?],
+  { operation, label }: { operation: keyof typeof OPERATIONS; label: string },
+): Tensor {
+  assertShape(b, a.shape, { kernel: operation, label });
+  if (c) assertShape(c, a.shape, { kernel: operation, label });
+  const y = rec.tensor(a.shape, label);
+  for (const { from, to } of flatChunks(y.vec4s, rec.gpu.facts.maxBindingBytes)) {
+    rec.run(elementwiseKernel, {
+      label,
+      constants: { OP: OPERATIONS[operation] },
+      bindings: {
+        a: slice(a, from, to),
+        b: slice(b, from, to),
+        c: c ? slice(c, from, to) : null,
+        y: slice(y, from, to),
+      },
+      params: { count: to - from },
+      workgroups: spread(Math.ceil((to - from) / WORKGROUP)),
+    });
+  }
+  return y;
+}

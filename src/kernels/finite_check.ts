@@ -1,0 +1,54 @@
+import source from "../../wgsl/finite_check.wgsl" with { type: "text" };
+import { defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { type Recorder, slice } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { flatChunks, spread } from "./bands.ts";
+
+/** vec4s that one workgroup of the first stage reduces; fixed, so that sums do not depend on the GPU's limits. */
+const CHUNK4 = 1024;
+
+/** Statistics that find non-finite values. */
+export const finiteCheckKernel: Kernel = defineKernel({
+  name: "finite_check",
+  source,
+  bindings: { x: "read", y: "write" },
+  params: { count: "u32", per_group: "u32", group_begin: "u32", begin: "u32", channels: "u32", total: "f32" },
+  variants: [{ STAGE: 0 }, { STAGE: 1 }],
+});
+
+/**
+ * Returns [1, 4]: how many values of `x` (any shape) are infinite or NaN, exact up to 2^24, then minimum, maximum and
+ * mean of the others. Without any other these are 3.4e38, -3.4e38 and 0.
+ */
+export function finiteCheck(rec: Recorder, x: Tensor, { label }: { readonly label: string }): Tensor {
+  const channels = x.size(-1);
+  const total = x.vec4s / x.channels4 * channels;
+  const partial = rec.tensor([Math.ceil(x.vec4s / CHUNK4), 4], `${label}.partial`);
+  const chunkBytes = 16 * CHUNK4;
+  const wholeChunks = Math.max(1, Math.floor(rec.gpu.facts.maxBindingBytes / chunkBytes)) * chunkBytes;
+  for (const { from, to } of flatChunks(x.vec4s, wholeChunks)) {
+    rec.run(finiteCheckKernel, {
+      label,
+      constants: { STAGE: 0 },
+      bindings: { x: slice(x, from, to), y: partial },
+      params: {
+        count: to - from,
+        per_group: CHUNK4,
+        group_begin: from / CHUNK4,
+        begin: from,
+        channels,
+        total,
+      },
+      workgroups: spread(Math.ceil((to - from) / CHUNK4)),
+    });
+  }
+  const y = rec.tensor([1, 4], label);
+  rec.run(finiteCheckKernel, {
+    label,
+    constants: { STAGE: 1 },
+    bindings: { x: partial, y },
+    params: { count: partial.vec4s, per_group: partial.vec4s, group_begin: 0, begin: 0, channels: 4, total },
+    workgroups: [1, 1, 1],
+  });
+  return y;
+}

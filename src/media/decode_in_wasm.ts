@@ -1,0 +1,65 @@
+import type { Frame } from "./frame.ts";
+import { pictureError } from "./picture_error.ts";
+
+/** Options of the packages' module factories; their own type leaves `printErr` out. */
+interface ModuleOptions {
+  readonly noInitialRun: true;
+  readonly printErr: (line: string) => void;
+}
+
+/** What the codecs give: RGBA, 8 bits, not premultiplied; null on failure. */
+export type WasmImage = { width: number; height: number; data: Uint8ClampedArray } | null;
+
+/** One picture to decode; `format`, `name`, `width` and `height` are what its header and the user call it. */
+export interface WasmDecoding<Module> {
+  readonly format: string;
+  readonly name: string;
+  readonly width: number;
+  readonly height: number;
+  readonly decode: (module: Module) => WasmImage;
+}
+
+/**
+ * Decodes 8-bit RGBA with a codec in WebAssembly and drops the alpha. Throws SyntaxError if the codec fails, complains, or
+ * gives another size than the header's.
+ *
+ * Each picture gets a fresh instance, which costs about 2 ms: its memory goes back afterwards, and a bad file cannot leave
+ * it broken for the next one.
+ */
+export async function decodeInWasm<Module>(
+  createModule: (options: ModuleOptions) => Promise<Module>,
+  decoding: WasmDecoding<Module>,
+): Promise<Frame> {
+  const { format, name, width, height } = decoding;
+  const messages: string[] = [];
+  const module = await createModule({ noInitialRun: true, printErr: (line) => messages.push(line) }).catch(
+    (error: Error) => {
+      // Without this, a missing permission for the package's folder would look like one for the picture.
+      throw new Error(`Cannot load the ${format} decoder: ${error.message}`, { cause: error });
+    },
+  );
+  let image: WasmImage = null;
+  try {
+    image = decoding.decode(module);
+  } catch (error) {
+    // libjpeg "exits" after a fatal error, which arrives as an object that is no Error; the reason is in the messages.
+    if (messages.length === 0) messages.push(String(error));
+  }
+  if (messages.length > 0) throw pictureError(format, { name, reason: messages.join("; ") });
+  if (image === null) throw pictureError(format, { name, reason: "pixel data is corrupt" });
+  if (image.width !== width || image.height !== height) {
+    const reason = `decoded size is ${image.width} x ${image.height}, header says ${width} x ${height}`;
+    throw pictureError(format, { name, reason });
+  }
+  return { width, height, bitDepth: 8, data: dropAlpha(image.data) };
+}
+
+function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
+  const data = new Uint8Array(rgba.length / 4 * 3);
+  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
+    data[to] = rgba[from]!;
+    data[to + 1] = rgba[from + 1]!;
+    data[to + 2] = rgba[from + 2]!;
+  }
+  return data;
+}

@@ -1,0 +1,217 @@
+import { basename, join, parse } from "node:path";
+import { compareNatural } from "./compare_natural.ts";
+import { escapeName } from "./escape_name.ts";
+import type { Frame, PictureFormat, PictureHeader } from "./frame.ts";
+import { decodePicture, MAGIC_LENGTH, readPictureHeader, sniffFormat } from "./picture.ts";
+import { pictureError } from "./picture_error.ts";
+import { encodePng } from "./png.ts";
+import { writeFileAtomically } from "./write_file_atomically.ts";
+
+const PICTURE_EXTENSION = /\.(png|jpe?g|webp)$/i;
+/** Covers the header of nearly every file; only metadata before it (colour profiles, previews) can be longer. */
+const HEAD_BYTES = 64 * 1024;
+/** No picture of MAX_PIXELS needs more, so a larger file is not read into memory. */
+const MAX_FILE_BYTES = 2 ** 30;
+
+/** One input frame on disk. */
+export interface FrameFile {
+  readonly path: string;
+  /** File name without folder and extension; names the output. */
+  readonly stem: string;
+  /** What the content is, whatever the extension; undefined if it cannot be read, for which `inspectFrames` says why. */
+  readonly format: PictureFormat | undefined;
+}
+
+/** Frames in playing order. */
+export interface FrameList {
+  readonly files: readonly FrameFile[];
+  /** Number of folder entries that are hidden or have no picture extension. */
+  readonly ignored: number;
+}
+
+/** What all frames of a clip have in common. */
+export interface FrameSummary {
+  readonly width: number;
+  readonly height: number;
+  /** Number of frames whose transparency, if there is any, gets lost. */
+  readonly alphaDropped: number;
+}
+
+/** Input that cannot be used. `code` is "no_input" if the path does not exist or has no frames, else "bad_input";
+ * `problems` holds one sentence per problem, with all file names escaped for printing. */
+export class FrameFolderError extends Error {
+  override readonly name = "FrameFolderError";
+  readonly code: "no_input" | "bad_input";
+  readonly problems: readonly string[];
+
+  constructor(code: "no_input" | "bad_input", problems: readonly string[], options?: ErrorOptions) {
+    const remedy = code === "no_input"
+      ? "Give a picture or a folder with .png, .jpg, .jpeg or .webp files"
+      : "Repair, rename or remove what is named above";
+    super([...problems, remedy].join("\n"), options);
+    this.code = code;
+    this.problems = problems;
+  }
+}
+
+/** Lists the frames of a folder in natural order (frame_2 before frame_10), or the one picture at `path`. Only names and
+ * the first bytes are looked at. Throws FrameFolderError if there is nothing. */
+export async function listFrames(path: string): Promise<FrameList> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(path);
+  } catch (error) {
+    const code = error instanceof Deno.errors.NotFound ? "no_input" : "bad_input";
+    throw new FrameFolderError(code, [describeProblem(path, error)], { cause: error });
+  }
+  if (!info.isDirectory) return { files: [await frameFile(path)], ignored: 0 };
+
+  const names: string[] = [];
+  let ignored = 0;
+  try {
+    for await (const { name } of Deno.readDir(path)) {
+      if (PICTURE_EXTENSION.test(name) && !name.startsWith(".")) names.push(name);
+      else ignored++;
+    }
+  } catch (error) {
+    throw new FrameFolderError("bad_input", [describeProblem(path, error)], { cause: error });
+  }
+  if (names.length === 0) {
+    const reason = `folder has no pictures and ${ignored} other entries`;
+    throw new FrameFolderError("no_input", [`Cannot read frames from "${escapeName(path)}": ${reason}`]);
+  }
+  names.sort(compareNatural);
+  const files: FrameFile[] = [];
+  for (const name of names) files.push(await frameFile(join(path, name)));
+  return { files, ignored };
+}
+
+/** Reads the header of every frame before any work starts. Throws one FrameFolderError with all problems: files that
+ * cannot be read or are no pictures, sizes that differ, and names that would be written to the same output file. */
+export async function inspectFrames(files: readonly FrameFile[]): Promise<FrameSummary> {
+  if (files.length === 0) {
+    throw new FrameFolderError("no_input", ["Cannot inspect frames: got 0, wanted at least 1"]);
+  }
+  const problems: string[] = [];
+  const headers = new Map<FrameFile, PictureHeader>();
+  for (const file of files) {
+    try {
+      headers.set(file, await readHeader(file.path));
+    } catch (error) {
+      problems.push(describeProblem(file.path, error));
+    }
+  }
+  const allProblems = [...problems, ...findMixedSizes(headers), ...findCollisions(files)];
+  if (allProblems.length > 0) throw new FrameFolderError("bad_input", allProblems);
+  const all = [...headers.values()];
+  const { width, height } = all[0]!;
+  return { width, height, alphaDropped: all.filter((header) => header.alphaDropped).length };
+}
+
+/** Decodes one frame. Throws FrameFolderError. */
+export async function readFrame(file: FrameFile): Promise<Frame> {
+  try {
+    await checkRegularFile(file.path);
+    return await decodePicture(await Deno.readFile(file.path), file.path);
+  } catch (error) {
+    throw new FrameFolderError("bad_input", [describeProblem(file.path, error)], { cause: error });
+  }
+}
+
+/** Writes a frame as PNG; `path` is complete or untouched, see `writeFileAtomically`. */
+export async function writeFrame(path: string, frame: Frame): Promise<void> {
+  await writeFileAtomically(path, encodePng(frame));
+}
+
+async function frameFile(path: string): Promise<FrameFile> {
+  let format: PictureFormat | undefined;
+  try {
+    format = sniffFormat(await readHead(path, MAGIC_LENGTH));
+  } catch {
+    format = undefined;
+  }
+  return { path, stem: parse(path).name, format };
+}
+
+async function readHeader(path: string): Promise<PictureHeader> {
+  const head = await readHead(path, HEAD_BYTES);
+  try {
+    return readPictureHeader(head, path);
+  } catch (error) {
+    if (head.length < HEAD_BYTES || sniffFormat(head) === undefined) throw error;
+  }
+  return readPictureHeader(await Deno.readFile(path), path);
+}
+
+/** The first `length` bytes of a regular file, fewer if it is shorter. */
+async function readHead(path: string, length: number): Promise<Uint8Array> {
+  await checkRegularFile(path);
+  using file = await Deno.open(path);
+  const head = new Uint8Array(length);
+  let filled = 0;
+  while (filled < length) {
+    const count = await file.read(head.subarray(filled));
+    if (count === null) break;
+    filled += count;
+  }
+  return head.subarray(0, filled);
+}
+
+/** Must come before opening, which waits for ever on a pipe that nobody writes to. */
+async function checkRegularFile(path: string): Promise<void> {
+  const info = await Deno.stat(path);
+  if (!info.isFile) {
+    throw pictureError("picture", { name: path, reason: `it is a ${fileKind(info)}, wanted a regular file` });
+  }
+  if (info.size > MAX_FILE_BYTES) {
+    const reason = `file has ${info.size} bytes, wanted at most ${MAX_FILE_BYTES}`;
+    throw pictureError("picture", { name: path, reason });
+  }
+}
+
+function fileKind(info: Deno.FileInfo): string {
+  return info.isDirectory ? "folder" : info.isFifo ? "named pipe" : info.isSocket ? "socket" : "device";
+}
+
+function describeProblem(path: string, error: unknown): string {
+  // A pictureError, which names the file already.
+  if (error instanceof SyntaxError) return error.message;
+  const action = `Cannot read "${escapeName(path)}"`;
+  if (error instanceof Deno.errors.NotFound) return `${action}: it does not exist or is a link to nothing`;
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return `${action}: permission to read it is missing`;
+  }
+  return `${action}: ${escapeName(error instanceof Error ? error.message : String(error))}`;
+}
+
+/** One problem per frame that differs from the most frequent size. */
+function findMixedSizes(headers: ReadonlyMap<FrameFile, PictureHeader>): string[] {
+  const counts = new Map<string, number>();
+  for (const header of headers.values()) counts.set(sizeOf(header), (counts.get(sizeOf(header)) ?? 0) + 1);
+  const [usual, count] = [...counts].sort(([, a], [, b]) => b - a)[0] ?? [];
+  const wanted = `wanted ${usual} as in ${count} of ${headers.size} frames`;
+  return [...headers].filter(([, header]) => sizeOf(header) !== usual).map(([file, header]) =>
+    `Cannot use "${escapeName(file.path)}": size is ${sizeOf(header)}, ${wanted}`
+  );
+}
+
+function sizeOf(header: PictureHeader): string {
+  return `${header.width} x ${header.height}`;
+}
+
+/** Case is ignored, since the output may lie on a file system that ignores it. */
+function findCollisions(files: readonly FrameFile[]): string[] {
+  const problems: string[] = [];
+  const owners = new Map<string, FrameFile>();
+  for (const file of files) {
+    const key = file.stem.toLowerCase();
+    const owner = owners.get(key);
+    if (owner === undefined) {
+      owners.set(key, file);
+    } else {
+      const other = escapeName(basename(owner.path));
+      problems.push(`Cannot use "${escapeName(file.path)}": its output would replace that of "${other}"`);
+    }
+  }
+  return problems;
+}

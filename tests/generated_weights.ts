@@ -1,0 +1,59 @@
+import type { Gpu } from "../src/gpu/device.ts";
+import { type WeightRequests, Weights } from "../src/nn/weights.ts";
+import { weight } from "./generated.ts";
+import type { GoldenCase } from "./golden_file.ts";
+
+type Request = { name: string; shape: readonly number[]; use: (data: Float32Array) => void };
+
+/** A checkpoint that has every tensor asked for, with generated values. */
+class GeneratedRequests implements WeightRequests {
+  readonly #prefix: string;
+  readonly #seed: number;
+  readonly #requests: Request[];
+
+  constructor(prefix: string, seed: number, requests: Request[] = []) {
+    this.#prefix = prefix;
+    this.#seed = seed;
+    this.#requests = requests;
+  }
+
+  at(path: string | number): WeightRequests {
+    return new GeneratedRequests(`${this.#prefix}${path}.`, this.#seed, this.#requests);
+  }
+
+  has(): boolean {
+    return true;
+  }
+
+  ignore(): void {}
+
+  tensor(name: string, shape: readonly number[], use: (data: Float32Array) => void): void {
+    this.#requests.push({ name: this.#prefix + name, shape, use });
+  }
+
+  load(): Promise<void> {
+    for (const { name, shape, use } of this.#requests) use(weight(name, [...shape], this.#seed));
+    return Promise.resolve();
+  }
+}
+
+/**
+ * Builds a network with the generated weights of a golden case and hands it to `use`; frees them afterwards.
+ * `prefix` is the network's in the case, e.g. "unet."; `label` its name in taps, default the prefix without dot.
+ */
+export async function withGenerated<N, R>(
+  gpu: Gpu,
+  from: { readonly case: GoldenCase; readonly prefix: string; readonly build: (w: Weights) => N },
+  use: (network: N) => Promise<R>,
+): Promise<R> {
+  const { prefix, build } = from;
+  const seed = from.case.weights!.seed;
+  const weights = new Weights(gpu, new GeneratedRequests(prefix, seed), prefix.replace(/\.$/, ""));
+  try {
+    const network = build(weights);
+    await weights.load();
+    return await use(network);
+  } finally {
+    weights.free();
+  }
+}

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { assertAllClose } from "../_assert.ts";
+import type { GoldenCase } from "../golden_file.ts";
+
+/** Cases of features that do not exist yet, by what they show. The suite prints them. */
+export const PENDING: readonly {
+  readonly feature: string;
+  /** The network has a runner, but not this option of it. */
+  readonly partial?: true;
+  matches(entry: GoldenCase): boolean;
+}[] = [
+  {
+    feature: "ControlNet and StableVSR",
+    partial: true,
+    matches: ({ network, controlnet_config, configs }) =>
+      network === "controlnet" || network === "ControlNetConditioningEmbedding" || !!controlnet_config ||
+      !!configs?.["controlnet"],
+  },
+  { feature: "CLIP text encoder", matches: ({ network }) => network === "clip_text" },
+  { feature: "CLIP tokenizer", matches: ({ network }) => network === "clip_tokenizer" },
+  {
+    feature: "guidance scale above 1",
+    partial: true,
+    matches: ({ options }) => options?.["guidance_scale"] > 1,
+  },
+  { feature: "perceptual metrics", matches: ({ network }) => network === "metrics" },
+];
+
+/** Networks whose results must be equal to the last bit. */
+export const EXACT: ReadonlySet<string> = new Set(["generated"]);
+
+/** Every tensor that is not compared by the rule of `assertGolden()`, with the reason. */
+export const SPECIAL: readonly {
+  readonly reason: string;
+  matches(entry: GoldenCase, tensor: string): boolean;
+  compare(actual: ArrayLike<number>, golden: ArrayLike<number>, label: string): void;
+}[] = [
+  {
+    reason:
+      "the last bit of exp decides the float32 sinusoid: entries at t = 999 differ by up to one spacing of t",
+    matches: ({ network }) => network === "timestep_embedding",
+    compare: (actual, golden, label) => assertAllClose(actual, golden, { atol: 6.2e-5, label }),
+  },
+  {
+    reason: "8-bit frames round: at most one level off, in less than 0.1 % of the values",
+    matches: ({ network }, tensor) => network === "pipeline" && tensor === "frames_8bit",
+    compare: assertFrames,
+  },
+];
+
+/** Compares 8-bit frames: at most one level off, in less than 0.1 % of the values. */
+export function assertFrames(actual: ArrayLike<number>, golden: ArrayLike<number>, label: string): void {
+  assertAllClose(actual, golden, { atol: 1, label });
+  let different = 0;
+  for (let i = 0; i < golden.length; i++) if (actual[i] !== golden[i]) different++;
+  assert.ok(different < 0.001 * golden.length, `${label}: ${different} of ${golden.length} values differ`);
+}

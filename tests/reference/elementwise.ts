@@ -1,0 +1,14 @@
+/** `a` + `b`. */
+export function add(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  return Float64Array.from(a, (v, i) => v + b[i]!);
+}
+
+/** `a` · `b`. */
+export function multiply(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  return Float64Array.from(a, (v, i) => v * b[i]!);
+}
+
+/** (1 - z) · h + z · q. */
+export function gruUpdate(h: ArrayLike<number>, z: ArrayLike<number>, q: ArrayLike<number>): Float64Array {
+  return Float64Array.from(h, (v, i) => (1 - z[i]!) * v + z[i]! * q[i]!);
+}
