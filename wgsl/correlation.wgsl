@@ -8,8 +8,9 @@
 //   flow   [N, height, width, 2]    f32, x then y, in pixels of f1
 //   y      [N, height, width, ...]  f32, as scalars: the channels of a level start anywhere
 // One workgroup per pixel of f1, from pixel_begin on (a band); *_base is the first vec4 bound of a tensor that is
-// bound in part. LANES_C lanes share a dot product, LANES_P positions are computed side by side, each lane
-// computes TP of them with one load of f1. Channels from (2r + 1)² to channels_written (padding behind the last level) are written as 0.
+// bound in part (of y: the first scalar). LANES_C lanes share a dot product; LANES_P positions are computed side by
+// side, and TP by each lane with one load of f1. Channels from (2r + 1)² to channels_written, the padding behind the
+// last level, are written as 0.
 
 struct Params {
   pixel_begin: u32,

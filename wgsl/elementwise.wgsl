@@ -1,14 +1,16 @@
-// Elementwise operations on two or three tensors of one shape, by number:
+// Elementwise operations on one to three tensors of one shape, by number:
 //
 //   0 add       y = a + b
 //   1 multiply  y = a · b
 //   2 GRU       y = (1 - b) · a + b · c
+//   3 scale     y = a · factor
 //
-//   a, b, c, y  f32; c for GRU only
+//   a, b, c, y  f32; b and c only where the formula has them
 // One invocation per vec4 of the bound range. Zero padding channels stay zero.
 
 struct Params {
   count: u32,
+  factor: f32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
@@ -33,6 +35,7 @@ fn main(
   switch (OP) {
     case 1u: { y[i] = a[i] * b[i]; }
     case 2u: { y[i] = (1.0 - b[i]) * a[i] + b[i] * c[i]; }
+    case 3u: { y[i] = a[i] * params.factor; }
     default: { y[i] = a[i] + b[i]; }
   }
 }

@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-const LANES: u32 = 64u;
+const LANES: u32 = 32u;
 
 var<workgroup> sums: array<f32, LANES>;
 
@@ -28,13 +28,11 @@ fn sum_over_lanes(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
   sums[lane] = value;
   workgroupBarrier();
-  for (var reach = LANES / 2u; reach > 0u; reach /= 2u) {
-    if (lane < reach) {
-      sums[lane] += sums[lane + reach];
-    }
-    workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i < LANES; i++) { // @unroll
+    total += sums[i];
   }
-  return sums[0];
+  return total;
 }
 
 @compute @workgroup_size(LANES)

@@ -28,12 +28,15 @@ var<workgroup> sums: array<vec4<f32>, ROWS * LANES>;
 
 // Sum over the components and over the lanes of a row.
 fn row_sum(value: vec4<f32>, local: u32) -> f32 {
-  workgroupBarrier();
-  sums[local] = value;
-  workgroupBarrier();
-  var total = vec4<f32>();
-  for (var i = 0u; i < LANES; i++) { // @unroll
-    total += sums[local / LANES * LANES + i];
+  var total = value;
+  if (LANES > 1u) {
+    workgroupBarrier();
+    sums[local] = value;
+    workgroupBarrier();
+    total = vec4<f32>();
+    for (var i = 0u; i < LANES; i++) { // @unroll
+      total += sums[local / LANES * LANES + i];
+    }
   }
   return total.x + total.y + total.z + total.w;
 }

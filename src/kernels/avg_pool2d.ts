@@ -32,7 +32,9 @@ export const avgPool2dKernel: Kernel = defineKernel({
 export function avgPool2d(rec: Recorder, x: Tensor, { label }: { readonly label: string }): Tensor {
   const [batch, height, width, channels] = imageShape(x, { kernel: "avg_pool2d", label });
   if (height < 2 || width < 2) {
-    throw new RangeError(`Cannot run avg_pool2d "${label}": "${x.label}" is [${x.shape}], wanted 2×2 or more`);
+    throw new RangeError(
+      `Cannot run avg_pool2d "${label}": "${x.label}" is [${x.shape}], wanted 2×2 or more`,
+    );
   }
   const outHeight = Math.floor(height / 2), outWidth = Math.floor(width / 2);
   const y = rec.tensor([batch, outHeight, outWidth, channels], label);

@@ -40,8 +40,8 @@ export interface BicubicUpsampleOptions {
 }
 
 /**
- * Enlarges `x` [N, h, w, C] as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = -0.75, border repeated,
- * no clamping of values. Returns [N, height, width, C]. Throws `RangeError` where sizes do not fit.
+ * Enlarges `x` [N, h, w, C] as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = -0.75, border
+ * repeated, no clamping of values. Returns [N, height, width, C]. Throws `RangeError` where sizes do not fit.
  */
 export function bicubicUpsample(rec: Recorder, x: Tensor, options: BicubicUpsampleOptions): Tensor {
   const { factor, label } = options;

@@ -8,14 +8,14 @@ import { assertShape } from "./shape.ts";
 const WORKGROUP = 64;
 
 /** Numbers of the operations in the shader. */
-const OPERATIONS = { add: 0, multiply: 1, gru_update: 2 } as const;
+const OPERATIONS = { add: 0, multiply: 1, gru_update: 2, scale: 3 } as const;
 
-/** Operations on tensors of one shape. */
+/** Operations on one to three tensors of one shape. */
 export const elementwiseKernel: Kernel = defineKernel({
   name: "elementwise",
   source,
   bindings: { a: "read", b: "read", c: "read", y: "write" },
-  params: { count: "u32" },
+  params: { count: "u32", factor: "f32" },
   variants: Object.values(OPERATIONS).map((OP) => ({ OP })),
 });
 
@@ -45,13 +45,21 @@ export function gruUpdate(rec: Recorder, { h, z, q, label }: GruUpdateOptions): 
   return elementwise(rec, [h, z, q], { operation: "gru_update", label });
 }
 
+/** `x` · `factor`. */
+export function scale(
+  rec: Recorder,
+  x: Tensor,
+  { factor, label }: { readonly factor: number; readonly label: string },
+): Tensor {
+  return elementwise(rec, [x], { operation: "scale", factor, label });
+}
+
 function elementwise(
   rec: Recorder,
-  [a, b, c]: readonly [Tensor, Tensor, Tensor?],
-  { operation, label }: { operation: keyof typeof OPERATIONS; label: string },
+  [a, b, c]: readonly [Tensor, Tensor?, Tensor?],
+  { operation, factor = 1, label }: { operation: keyof typeof OPERATIONS; factor?: number; label: string },
 ): Tensor {
-  assertShape(b, a.shape, { kernel: operation, label });
-  if (c) assertShape(c, a.shape, { kernel: operation, label });
+  for (const other of [b, c]) if (other) assertShape(other, a.shape, { kernel: operation, label });
   const y = rec.tensor(a.shape, label);
   for (const { from, to } of flatChunks(y.vec4s, rec.gpu.facts.maxBindingBytes)) {
     rec.run(elementwiseKernel, {
@@ -59,11 +67,11 @@ function elementwise(
       constants: { OP: OPERATIONS[operation] },
       bindings: {
         a: slice(a, from, to),
-        b: slice(b, from, to),
+        b: b ? slice(b, from, to) : null,
         c: c ? slice(c, from, to) : null,
         y: slice(y, from, to),
       },
-      params: { count: to - from },
+      params: { count: to - from, factor },
       workgroups: spread(Math.ceil((to - from) / WORKGROUP)),
     });
   }

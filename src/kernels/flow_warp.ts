@@ -55,8 +55,8 @@ export function flowWarp(rec: Recorder, x: Tensor, flow: Tensor, options: FlowWa
 }
 
 /**
- * Optical guided warping module: nearest × `factor` of `x0` [N, h, w, C], the warp of `flowWarp()` at that size, nearest
- * ÷ `factor`, exactly and without the large images.
+ * Optical guided warping module: nearest × `factor` of `x0` [N, h, w, C], the warp of `flowWarp()` at that size,
+ * nearest ÷ `factor`, exactly and without the large images.
  *
  * `flow` [N, h, w, 2] is the flow of the large image at its pixels (factor · i, factor · j), in pixels of the large
  * image: no other pixel matters. Returns the shape of `x0`. Throws `RangeError` where shapes do not fit.

@@ -5,8 +5,9 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands, spread } from "./bands.ts";
 import { assertShape } from "./shape.ts";
 
-/** Rows of a workgroup. */
-const ROWS = 4;
+/** Software adapters pay dearly for barriers: there a row belongs to one invocation. */
+const ALONE = { LANES: 1, ROWS: 32 };
+const SHARED = { LANES: 16, ROWS: 4 };
 
 /** Normalisation of rows over their channels. */
 export const layerNormKernel: Kernel = defineKernel({
@@ -22,6 +23,7 @@ export const layerNormKernel: Kernel = defineKernel({
     x_offset: "u32",
     y_offset: "u32",
   },
+  variants: [ALONE, SHARED],
 });
 
 /** Options of `layerNorm()`. */
@@ -46,6 +48,7 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
     if (values) assertShape(values, [1, channels], { kernel: "layer_norm", label });
   }
   const y = rec.tensor(x.shape, label);
+  const constants = rec.gpu.facts.software ? ALONE : SHARED;
   const bands = rowBands({
     batch: 1,
     height: x.vec4s / channels4,
@@ -58,6 +61,7 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
     const input = slice(x, from, to), output = slice(y, from, to);
     rec.run(layerNormKernel, {
       label,
+      constants,
       bindings: { x: input, weight: weight ?? null, bias: bias ?? null, y: output },
       params: {
         rows,
@@ -68,7 +72,7 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
         x_offset: from - input.base,
         y_offset: from - output.base,
       },
-      workgroups: spread(Math.ceil(rows / ROWS)),
+      workgroups: spread(Math.ceil(rows / constants.ROWS)),
     });
   }
   return y;

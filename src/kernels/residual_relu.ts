@@ -19,7 +19,8 @@ export const residualReluKernel: Kernel = defineKernel({
 export function residualRelu(
   rec: Recorder,
   a: Tensor,
-  { b, label }: { readonly b: Tensor; readonly label: string },
+  b: Tensor,
+  { label }: { readonly label: string },
 ): Tensor {
   assertShape(b, a.shape, { kernel: "residual_relu", label });
   const y = rec.tensor(a.shape, label);

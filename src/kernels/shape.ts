@@ -7,7 +7,9 @@ export function imageShape(
 ): [number, number, number, number] {
   const [batch, height, width, channels] = x.shape;
   if (x.shape.length !== 4) {
-    throw new RangeError(`Cannot run ${kernel} "${label}": "${x.label}" is [${x.shape}], wanted [N, H, W, C]`);
+    throw new RangeError(
+      `Cannot run ${kernel} "${label}": "${x.label}" is [${x.shape}], wanted [N, H, W, C]`,
+    );
   }
   return [batch!, height!, width!, channels!];
 }

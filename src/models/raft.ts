@@ -37,8 +37,8 @@ export interface RAFTOptions {
   readonly updates?: number | undefined;
 }
 
-/** Size of the flow that `RAFT.flow()` returns; see `upsampleFlow()`. */
-export type RAFTFlowOptions = RAFTOptions & Pick<UpsampleFlowOptions, "height" | "width" | "step">;
+/** Which pixels of the full-size flow are wanted; see `upsampleFlow()`. */
+export type RAFTSize = Pick<UpsampleFlowOptions, "height" | "width" | "step">;
 
 /**
  * torchvision's RAFT: optical flow between two pictures, in [-1, 1], of a size that `raftPaddedSize()` returns. A
@@ -96,7 +96,7 @@ export class RAFT {
     return { hidden: hidden!, context: context! };
   }
 
-  /** Refines a flow of zeros. Encoded pictures can be shared by several pairs. */
+  /** Refines a flow of zeros; `upsampleFlow()` takes the result. Several pairs can share encoded pictures. */
   forward(rec: Recorder, pair: RAFTPair, options: RAFTOptions = {}): RAFTFlow {
     const { feature1, feature2, hidden, context } = pair;
     const { corr_block_num_levels: levels, corr_block_radius: radius, num_flow_updates } = this.config;
@@ -126,7 +126,7 @@ export class RAFT {
    * Flow from `picture1` to `picture2` [N, H, W, 3], in their pixels: [N, ceil(height / step), ceil(width / step), 2],
    * the pixels (step · i, step · j) of the upper left height × width.
    */
-  flow(rec: Recorder, picture1: Tensor, picture2: Tensor, options: RAFTFlowOptions): Tensor {
+  flow(rec: Recorder, picture1: Tensor, picture2: Tensor, options: RAFTOptions & RAFTSize): Tensor {
     const { updates, ...size } = options;
     const feature1 = this.features(rec, picture1), feature2 = this.features(rec, picture2);
     const pair = { feature1, feature2, ...this.context(rec, picture1) };

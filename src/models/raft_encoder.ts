@@ -177,7 +177,7 @@ class ResidualBlock {
     let y = x;
     for (const conv of this.convs) y = conv.forward(rec, y, "relu");
     const shortcut = this.downsample?.forward(rec, x, "none") ?? x;
-    return residualRelu(rec, shortcut, { b: y, label: this.#label });
+    return residualRelu(rec, shortcut, y, { label: this.#label });
   }
 }
 

@@ -90,7 +90,7 @@ export class Transformer {
   forward(rec: Recorder, x: Tensor, context: Tensor): Tensor {
     const tokens = x.reshape([x.size(0), x.size(1) * x.size(2), x.size(3)]);
     let h = this.norm.forward(rec, tokens);
-    rec.tap(`${this.#label}.norm`, h);
+    rec.tap(`${this.#label}.norm`, h.reshape(x.shape));
     h = this.proj_in.forward(rec, h);
     rec.tap(`${this.#label}.proj_in`, h);
     for (const block of this.transformer_blocks) h = block.forward(rec, h, context);

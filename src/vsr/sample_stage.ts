@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { ogwm } from "../kernels/ogwm.ts";
+import { ogwm } from "../kernels/flow_warp.ts";
 import { schedulerStep } from "../kernels/scheduler_step.ts";
 import type { DGAFNet } from "../models/dgafnet.ts";
 import type { UNet } from "../models/unet.ts";

@@ -1,8 +1,7 @@
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { bicubicUpsample } from "../../src/kernels/bicubic_upsample.ts";
-import { flowWarp } from "../../src/kernels/flow_warp.ts";
-import { ogwm } from "../../src/kernels/ogwm.ts";
+import { flowWarp, ogwm } from "../../src/kernels/flow_warp.ts";
 import { resizeBicubic, resizeBicubicU8 } from "../../src/media/resample.ts";
 import { Attention, PixelAttention } from "../../src/nn/attention.ts";
 import { Conv2d } from "../../src/nn/conv2d.ts";
@@ -194,7 +193,7 @@ function sinusoids(golden: Golden): Computed {
   const computed: Computed = new Map();
   const { data } = tensorOf(golden, "timesteps");
   for (const name of Object.keys(golden.case.tensors)) {
-    const match = name.match(/^dim(\d+)\.(cos|sin)_first$/);
+    const match = name.match(/^(?:exact\.)?dim(\d+)\.(cos|sin)_first$/);
     if (!match) continue;
     const options = { flipSinToCos: match[2] === "cos", freqShift: match[2] === "cos" ? 0 : 1 };
     computed.set(name, Array.from(data).flatMap((t) => [...timestepEmbedding(t, Number(match[1]), options)]));

@@ -52,7 +52,8 @@ async function pipeline(gpu: Gpu, golden: Golden): Promise<Computed> {
     gpu,
     { case: entry, prefix: "unet.", build: buildUNet(configs["unet"]!) },
     (unet) => {
-      const run = (dgafnet: DGAFNet | null) => sample(gpu, golden, { unet, dgafnet, context, frames, flows, computed });
+      const run = (dgafnet: DGAFNet | null) =>
+        sample(gpu, golden, { unet, dgafnet, context, frames, flows, computed });
       if (!flows) return run(null);
       return withGenerated(
         gpu,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
-import { add, gruUpdate, multiply } from "../../src/kernels/elementwise.ts";
+import { add, gruUpdate, multiply, scale } from "../../src/kernels/elementwise.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
 import { assertSameInBands } from "../_banded.ts";
 import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
@@ -53,4 +53,10 @@ gpuTest("multiply() refuses tensors of different shapes", async (gpu) => {
     evaluate(gpu, (rec) => multiply(rec, a, b, { label: "product" })),
     new RangeError('Cannot run multiply "product": "b" is [1,3,4], wanted [1,4,3]'),
   );
+});
+
+gpuTest("scale() multiplies every value", async (gpu) => {
+  const x = gpu.tensor([1, 2, 3], "x", Float32Array.of(1, -2, 0.5, 4, 0, 3));
+  const [y] = await evaluate(gpu, (rec) => scale(rec, x, { factor: -0.5, label: "half" }));
+  assert.deepEqual([...y!], [-0.5, 1, -0.25, -2, -0, -1.5]);
 });

@@ -51,7 +51,8 @@ for (const format of FORMATS) {
     const packed = packedTensor(gpu, format);
     const [back] = await evaluate(
       gpu,
-      (rec) => packPixels(rec, unpackPixels(rec, packed, { ...format, label: "x" }), { bitDepth, label: "y" }),
+      (rec) =>
+        packPixels(rec, unpackPixels(rec, packed, { ...format, label: "x" }), { bitDepth, label: "y" }),
     );
     const samples = samplesOf(back!, bitDepth), count = 3 * height * width;
     assert.deepEqual(samples.slice(0, count), [...someSamples(format)]);
@@ -85,7 +86,10 @@ for (const bitDepth of [8, 16] as const) {
       maxBindingBytes: 768,
       record(rec) {
         const x = unpackPixels(rec, packedTensor(rec.gpu, format), { ...format, label: "x" });
-        return [x, unpackPixels(rec, packPixels(rec, x, { bitDepth, label: "y" }), { ...format, label: "z" })];
+        return [
+          x,
+          unpackPixels(rec, packPixels(rec, x, { bitDepth, label: "y" }), { ...format, label: "z" }),
+        ];
       },
     });
   });

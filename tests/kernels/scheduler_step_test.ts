@@ -21,7 +21,16 @@ const UNCLIPPED = 3.4e38;
 function coefficientTensor(gpu: Gpu, coefficients: typeof COEFFICIENTS): Tensor {
   const { x0FromSample, x0FromOutput, clip, prevFromX0, prevFromSample, prevFromOutput, prevFromNoise } =
     coefficients;
-  const data = [x0FromSample, x0FromOutput, clip, prevFromX0, prevFromSample, prevFromOutput, prevFromNoise, 0];
+  const data = [
+    x0FromSample,
+    x0FromOutput,
+    clip,
+    prevFromX0,
+    prevFromSample,
+    prevFromOutput,
+    prevFromNoise,
+    0,
+  ];
   return gpu.tensor([1, 8], "coefficients", Float32Array.from(data));
 }
 
