@@ -41,27 +41,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let stride = (params.channels + 3u) / 4u * 4u;
   let first = group.x * params.group_channels;
   let image = n * params.chunks * 2u * stride;
-  let items = params.chunks * params.group_channels;
   let size = f32(params.pixels) * f32(params.group_channels);
 
   // Means are added as differences from one of them, so that a large common offset costs no digits.
   let pivot = moments[image + first];
   var sum = 0.0;
-  for (var i = lane; i < items; i += LANES) {
-    let chunk = i / params.group_channels;
-    let count = min(params.chunk_pixels, params.pixels - chunk * params.chunk_pixels);
-    let mean = moments[image + chunk * 2u * stride + first + i % params.group_channels];
-    sum += f32(count) * (mean - pivot);
+  for (var chunk = lane; chunk < params.chunks; chunk += LANES) {
+    let count = f32(min(params.chunk_pixels, params.pixels - chunk * params.chunk_pixels));
+    let at = image + chunk * 2u * stride + first;
+    for (var c = 0u; c < params.group_channels; c++) {
+      sum += count * (moments[at + c] - pivot);
+    }
   }
   let mean = pivot + sum_over_lanes(sum, lane) / size;
 
   var m2 = 0.0;
-  for (var i = lane; i < items; i += LANES) {
-    let chunk = i / params.group_channels;
-    let count = min(params.chunk_pixels, params.pixels - chunk * params.chunk_pixels);
-    let at = image + chunk * 2u * stride + first + i % params.group_channels;
-    let deviation = moments[at] - mean;
-    m2 += moments[at + stride] + f32(count) * deviation * deviation;
+  for (var chunk = lane; chunk < params.chunks; chunk += LANES) {
+    let count = f32(min(params.chunk_pixels, params.pixels - chunk * params.chunk_pixels));
+    let at = image + chunk * 2u * stride + first;
+    for (var c = 0u; c < params.group_channels; c++) {
+      let deviation = moments[at + c] - mean;
+      m2 += moments[at + stride + c] + count * deviation * deviation;
+    }
   }
   let rstd = 1.0 / sqrt(sum_over_lanes(m2, lane) / size + params.eps);
 

@@ -15,7 +15,15 @@ import type { Weights } from "../../src/nn/weights.ts";
 import { weight } from "../generated.ts";
 import { withGenerated } from "../generated_weights.ts";
 import { type Golden, tensorOf } from "../golden_file.ts";
-import { type CaseRunner, compute, type Computed, imageInput, intermediates, plainInput } from "./run.ts";
+import {
+  type CaseRunner,
+  compute,
+  type Computed,
+  everyNth,
+  imageInput,
+  intermediates,
+  plainInput,
+} from "./run.ts";
 
 /** Runner of a block whose weights stand under the case's own prefix. */
 function block<N>(
@@ -158,21 +166,6 @@ export const blockRunners: Record<string, CaseRunner> = {
       y: bicubicUpsample(rec, imageInput(gpu, golden, "x"), { factor: 4, label: "bicubic" }),
     })),
 };
-
-/** Pixels (n·i, n·j) of a flow (N, H, W, 2). */
-export function everyNth(data: ArrayLike<number>, shape: readonly number[], n: number): Float32Array {
-  const [batch = 1, height = 1, width = 1] = shape;
-  const out: number[] = [];
-  for (let b = 0; b < batch; b++) {
-    for (let y = 0; y < height; y += n) {
-      for (let x = 0; x < width; x += n) {
-        const at = ((b * height + y) * width + x) * 2;
-        out.push(data[at]!, data[at + 1]!);
-      }
-    }
-  }
-  return Float32Array.from(out);
-}
 
 function forEachOutput(
   golden: Golden,

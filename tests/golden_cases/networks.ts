@@ -9,6 +9,7 @@ import type { TimeInputs } from "../../src/models/unet_trunk.ts";
 import { VAEDecoder, VAEEncoder } from "../../src/models/vae.ts";
 import type { Weights } from "../../src/nn/weights.ts";
 import { withGenerated } from "../generated_weights.ts";
+import { runRaftCase } from "../models/raft_case.ts";
 import type { Golden, GoldenConfig } from "../golden_file.ts";
 import {
   type CaseRunner,
@@ -22,7 +23,7 @@ import {
 } from "./run.ts";
 
 /** Runners by the index's `network`. */
-export const networkRunners: Record<string, CaseRunner> = { unet, dgafnet, vae };
+export const networkRunners: Record<string, CaseRunner> = { unet, dgafnet, vae, raft: runRaftCase };
 
 export function buildUNet(config: GoldenConfig): (w: Weights) => UNet {
   return (w) => new UNet(w, parseUNetConfig(config, "golden"));

@@ -18,14 +18,13 @@ import { sampleStage } from "../../src/vsr/sample_stage.ts";
 import { toChannelsLast } from "../_gpu_test.ts";
 import { withGenerated } from "../generated_weights.ts";
 import { type Golden, tensorOf } from "../golden_file.ts";
-import { everyNth } from "./blocks.ts";
 import { buildDGAFNet, buildUNet } from "./networks.ts";
-import { type CaseRunner, type Computed, plainInput, readPlanar } from "./run.ts";
+import { type CaseRunner, type Computed, everyNth, plainInput, readPlanar } from "./run.ts";
 
 /** Runners by the index's `network`. */
 export const pipelineRunners: Record<string, CaseRunner> = { pipeline };
 
-/** Density at which the pipeline keeps flows: every fourth pixel of the ×4 frames. */
+/** The pipeline keeps the flow of every fourth pixel of the ×4 frames. */
 const FLOW_STEP = 4;
 
 async function pipeline(gpu: Gpu, golden: Golden): Promise<Computed> {

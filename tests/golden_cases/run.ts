@@ -82,3 +82,18 @@ export async function readPlanar(gpu: Gpu, tensor: Tensor): Promise<Float32Array
   const [n = 1, h = 1, w = 1, c = 1] = tensor.shape;
   return tensor.shape.length === 4 ? toChannelsFirst(values, [n, c, h, w]) : values;
 }
+
+/** Pixels (n·i, n·j) of a flow (N, H, W, 2). */
+export function everyNth(data: ArrayLike<number>, shape: readonly number[], n: number): Float32Array {
+  const [batch = 1, height = 1, width = 1] = shape;
+  const out: number[] = [];
+  for (let b = 0; b < batch; b++) {
+    for (let y = 0; y < height; y += n) {
+      for (let x = 0; x < width; x += n) {
+        const at = ((b * height + y) * width + x) * 2;
+        out.push(data[at]!, data[at + 1]!);
+      }
+    }
+  }
+  return Float32Array.from(out);
+}
