@@ -3,12 +3,23 @@
  *
  * `Upscaler` opens a model folder and upscales clips; frames are plain RGB pixels.
  *
+ * @example
+ * ```ts
+ * import { type Frame, Upscaler } from "./mod.ts";
+ *
+ * const grey: Frame = { width: 8, height: 6, bitDepth: 8, data: new Uint8Array(8 * 6 * 3).fill(128) };
+ * using upscaler = await Upscaler.open({ model: "weights/nano", allowCpu: true });
+ * for await (const frame of upscaler.upscale([grey, grey], { seed: 7 })) {
+ *   if (frame.width !== 32 || frame.height !== 24) throw new Error("not four times as large");
+ * }
+ * ```
+ *
  * @module
  */
 export { UPSCALE_FACTOR, type UpscaleOptions, Upscaler, type UpscalerOptions } from "./src/vsr/upscaler.ts";
 export { NonFiniteError } from "./src/vsr/decode_stage.ts";
-export type { Progress } from "./src/vsr/progress.ts";
+export type { Progress, StageControl } from "./src/vsr/progress.ts";
 export type { Frame } from "./src/media/frame.ts";
-export { Gpu, type GpuOptions } from "./src/gpu/device.ts";
+export type { AdapterFacts, GpuOptions } from "./src/gpu/device.ts";
 export { GpuError, NoAdapterError } from "./src/gpu/errors.ts";
-export { CheckpointError, ConfigError, MissingModelError } from "./src/checkpoint/errors.ts";
+export { CheckpointError, ConfigError, ListedError, MissingModelError } from "./src/checkpoint/errors.ts";

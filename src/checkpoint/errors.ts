@@ -2,9 +2,11 @@
 const SHOWN_PROBLEMS = 100;
 
 /** An error with one sentence for each problem found; the list is empty where the message says it all. */
-abstract class ListedError extends Error {
+export abstract class ListedError extends Error {
+  /** One sentence each. */
   readonly problems: readonly string[];
 
+  /** The message gets the problems appended, the first hundred of them. */
   constructor(message: string, problems: readonly string[] = []) {
     super(withList(message, problems));
     this.problems = problems;
@@ -13,16 +15,19 @@ abstract class ListedError extends Error {
 
 /** A weight file's content cannot be used: broken, hostile, or not the tensors the network needs. */
 export class CheckpointError extends ListedError {
+  /** The class, for messages. */
   override readonly name = "CheckpointError";
 }
 
 /** A configuration asks for something that is malformed or not supported; each problem names file and key. */
 export class ConfigError extends ListedError {
+  /** The class, for messages. */
   override readonly name = "ConfigError";
 }
 
 /** A model folder, or files that it must hold, are not there; each problem names one missing part. */
 export class MissingModelError extends ListedError {
+  /** The class, for messages. */
   override readonly name = "MissingModelError";
 }
 

@@ -18,17 +18,25 @@ export interface GpuOptions {
 export interface AdapterFacts {
   /** The driver's description, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)". */
   readonly description: string;
+  /** PCI vendor or name, as WebGPU gives it. */
   readonly vendor: string;
+  /** Family of the GPU; often empty. */
   readonly architecture: string;
   /** True for adapters that compute on the CPU. */
   readonly software: boolean;
   /** Lanes of a subgroup, or 0 where subgroup operations cannot be used or their size varies. */
   readonly subgroupSize: number;
+  /** Whether dispatches can be timed. */
   readonly timestamps: boolean;
+  /** Whether shaders may use f16 arithmetic. */
   readonly float16: boolean;
+  /** Largest range a kernel may bind. */
   readonly maxBindingBytes: number;
+  /** Largest buffer. */
   readonly maxBufferBytes: number;
+  /** Workgroup memory. */
   readonly maxWorkgroupBytes: number;
+  /** Invocations per workgroup. */
   readonly maxInvocations: number;
 }
 

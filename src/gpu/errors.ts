@@ -1,14 +1,17 @@
 /** No adapter fits: none found, the wrong one, or a software adapter that was not allowed. */
 export class NoAdapterError extends Error {
+  /** The class, for messages. */
   override name = "NoAdapterError";
 }
 
 /** The GPU reported an error (validation, out of memory, internal) or went away. */
 export class GpuError extends Error {
+  /** The class, for messages. */
   override name = "GpuError";
   /** What kind of error it was; `lost` means that the device is gone. */
   readonly kind: "validation" | "out-of-memory" | "internal" | "lost";
 
+  /** `options.cause` keeps WebGPU's own error. */
   constructor(kind: GpuError["kind"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;

@@ -69,7 +69,7 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
   const [batch = 1, queries = 1, channels = 1] = q.shape;
   const [kvBatch = 1, keys = 1] = k.shape;
   const headChannels = channels / heads;
-  if (!Number.isInteger(heads) || headChannels % 4 || headChannels > MAX_HEAD_CHANNELS) {
+  if (!Number.isInteger(heads) || heads < 1 || headChannels % 4 || headChannels > MAX_HEAD_CHANNELS) {
     throw new RangeError(
       `Cannot run attention "${label}": ${channels} channels in ${heads} heads, heads of a multiple of 4 and at most ${MAX_HEAD_CHANNELS} channels wanted`,
     );

@@ -5,8 +5,10 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands, spread } from "./bands.ts";
 import { assertShape, imageShape } from "./shape.ts";
 
-/** Radii that fit the 16 KiB of workgroup memory every device has. */
+/** Larger windows exceed the 16 KiB of workgroup memory that every device has. */
 const MAX_RADIUS = 8;
+/** GPUs want neighbouring lanes on neighbouring channels; a software adapter wants no more than one subgroup. */
+const LANES = { gpu: { LANES_C: 8, LANES_P: 8 }, software: { LANES_C: 2, LANES_P: 4 } } as const;
 
 export const correlationKernel: Kernel = defineKernel({
   name: "correlation",
@@ -29,7 +31,9 @@ export const correlationKernel: Kernel = defineKernel({
     flow_base: "u32",
     y_base: "u32",
   },
-  variants: Array.from({ length: MAX_RADIUS }, (_, i) => ({ RADIUS: i + 1 })),
+  variants: Object.values(LANES).flatMap((lanes) =>
+    Array.from({ length: MAX_RADIUS }, (_, i) => ({ RADIUS: i + 1, ...lanes }))
+  ),
 });
 
 export interface CorrelationOptions {
@@ -72,7 +76,7 @@ export function correlation(rec: Recorder, f1: Tensor, options: CorrelationOptio
       const f1Band = band(f1), flowBand = band(flow), yBand = band(y);
       rec.run(correlationKernel, {
         label,
-        constants: { RADIUS: radius },
+        constants: { RADIUS: radius, ...(rec.gpu.facts.software ? LANES.software : LANES.gpu) },
         bindings: { f1: f1Band, f2, flow: flowBand, y: yBand },
         params: {
           pixel_begin: from,

@@ -1,12 +1,17 @@
-/** One picture. `data` is RGB interleaved, row-major, width*height*3 samples; Uint8Array for bitDepth 8, Uint16Array for bitDepth 16.
+/**
+ * One picture.
  *
  * There is no alpha: the decoders drop it without compositing, so a transparent pixel keeps the colour that the
  * file stores for it. `PictureHeader.alphaDropped` tells which pictures this happens to.
  */
 export interface Frame {
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
+  /** Bits per sample. */
   readonly bitDepth: 8 | 16;
+  /** RGB interleaved, row-major, width · height · 3 samples: Uint8Array for 8 bits, Uint16Array for 16. */
   readonly data: Uint8Array | Uint16Array;
 }
 

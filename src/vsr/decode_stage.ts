@@ -11,6 +11,7 @@ import type { StageControl } from "./progress.ts";
 
 /** A decoded frame held values that are no numbers; nothing of it is handed out. */
 export class NonFiniteError extends Error {
+  /** The class, for messages. */
   override name = "NonFiniteError";
 }
 

@@ -1,7 +1,7 @@
 import { type ModelFolder, openModelFolder } from "../checkpoint/model_folder.ts";
 import { WeightView } from "../checkpoint/weight_view.ts";
 import { Scheduler } from "../diffusion/scheduler.ts";
-import { Gpu, type GpuOptions } from "../gpu/device.ts";
+import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
 import { DGAFNet } from "../models/dgafnet.ts";
@@ -37,25 +37,14 @@ export interface UpscaleOptions extends StageControl {
 
 /**
  * A model on a GPU that upscales clips ×4. Same frames, model, settings and adapter give the same bytes.
- *
- * @example
- * ```ts
- * import { type Frame, Upscaler } from "./mod.ts";
- *
- * using upscaler = await Upscaler.open({ model: "weights/nano", allowCpu: true });
- * const frames: Frame[] = [{ width: 8, height: 6, bitDepth: 8, data: new Uint8Array(8 * 6 * 3).fill(128) }];
- * for await (const frame of upscaler.upscale(frames, { seed: 7 })) {
- *   console.log(frame.width, frame.height); // 32 24
- * }
- * ```
  */
 export class Upscaler {
-  readonly gpu: Gpu;
-  readonly model: ModelFolder;
+  readonly #gpu: Gpu;
+  readonly #model: ModelFolder;
 
   private constructor(gpu: Gpu, model: ModelFolder) {
-    this.gpu = gpu;
-    this.model = model;
+    this.#gpu = gpu;
+    this.#model = model;
   }
 
   /**
@@ -67,9 +56,14 @@ export class Upscaler {
     return new Upscaler(await Gpu.open(gpuOptions), folder);
   }
 
+  /** The adapter in use. */
+  get adapter(): AdapterFacts {
+    return this.#gpu.facts;
+  }
+
   /** The settings that `upscale()` will use. Throws `RangeError` for values out of range. */
   settings(options: UpscaleOptions = {}): { steps: number; seed: number; conditioningScale: number } {
-    const { index, scheduler } = this.model.configs;
+    const { index, scheduler } = this.#model.configs;
     const { steps = index.num_inference_steps, seed = 42, conditioningScale = index.conditioning_scale } =
       options;
     if (!Number.isInteger(steps) || steps < 1 || steps > scheduler.num_train_timesteps) {
@@ -101,12 +95,12 @@ export class Upscaler {
     options: UpscaleOptions = {},
   ): AsyncGenerator<Frame> {
     const settings = this.settings(options);
-    const { gpu } = this;
+    const gpu = this.#gpu;
     const control = { onProgress: options.onProgress, signal: options.signal };
     using store = await storeFrames(gpu, frames, options.signal);
     let flows: Flows | null = null, latents: Tensor[] = [];
     try {
-      if (this.model.configs.dgafnet && store.count > 1) flows = await this.#flows(store, control);
+      if (this.#model.configs.dgafnet && store.count > 1) flows = await this.#flows(store, control);
       latents = await this.#sample(store, flows, { ...settings, ...control });
       yield* this.#decode(latents, { ...control, bitDepth: (i) => store.bitDepth(i) });
     } finally {
@@ -116,8 +110,8 @@ export class Upscaler {
   }
 
   async #flows(store: FrameStore, control: StageControl): Promise<Flows> {
-    return await this.#withNetwork("flow", (w) => new RAFT(w, this.model.configs.flow!), async (raft) => {
-      return await flowStage(this.gpu, raft, { frames: store, ...control });
+    return await this.#withNetwork("flow", (w) => new RAFT(w, this.#model.configs.flow!), async (raft) => {
+      return await flowStage(this.#gpu, raft, { frames: store, ...control });
     });
   }
 
@@ -130,8 +124,8 @@ export class Upscaler {
       readonly conditioningScale: number;
     },
   ): Promise<Tensor[]> {
-    const { gpu, model: { configs } } = this;
-    const { data, shape } = await this.model.readEmptyPrompt();
+    const gpu = this.#gpu, { configs } = this.#model;
+    const { data, shape } = await this.#model.readEmptyPrompt();
     const context = gpu.tensor([1, ...shape], "prompt", data);
     const noiseShape = [1, store.height, store.width, configs.unet.out_channels];
     const noise = await PhiloxNoise.create(gpu, options.seed, noiseShape);
@@ -157,12 +151,12 @@ export class Upscaler {
     latents: readonly Tensor[],
     options: StageControl & { readonly bitDepth: (frame: number) => 8 | 16 },
   ): AsyncGenerator<Frame> {
-    using source = await this.model.openWeights("vae");
-    const weights = new Weights(this.gpu, new WeightView(source), "vae");
+    using source = await this.#model.openWeights("vae");
+    const weights = new Weights(this.#gpu, new WeightView(source), "vae");
     try {
-      const decoder = new VAEDecoder(weights, this.model.configs.vae);
+      const decoder = new VAEDecoder(weights, this.#model.configs.vae);
       await weights.load();
-      yield* decodeStage(this.gpu, decoder, { latents, ...options });
+      yield* decodeStage(this.#gpu, decoder, { latents, ...options });
     } finally {
       weights.free();
     }
@@ -174,8 +168,8 @@ export class Upscaler {
     build: (w: Weights) => N,
     use: (network: N) => Promise<R>,
   ): Promise<R> {
-    using source = await this.model.openWeights(part);
-    const weights = new Weights(this.gpu, new WeightView(source), part);
+    using source = await this.#model.openWeights(part);
+    const weights = new Weights(this.#gpu, new WeightView(source), part);
     try {
       const network = build(weights);
       await weights.load();
@@ -187,9 +181,10 @@ export class Upscaler {
 
   /** Destroys the device; the upscaler cannot be used afterwards. */
   close(): void {
-    this.gpu.close();
+    this.#gpu.close();
   }
 
+  /** Same as `close()`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -109,6 +109,7 @@ gpuTest("attention() refuses shapes that do not fit", (gpu) => {
     message:
       'Cannot run attention "attn": 24 channels in 4 heads, heads of a multiple of 4 and at most 512 channels wanted',
   });
+  assert.throws(() => attention(rec, q, k, k, { ...options, heads: -3 }), RangeError);
   assert.throws(() => attention(rec, wide, wide, wide, { ...options, heads: 1 }), RangeError);
   assert.throws(() => attention(rec, q, k, short, options), RangeError);
   assert.throws(() => attention(rec, q, two, two, options), RangeError);

@@ -127,3 +127,19 @@ gpuTest("correlation() refuses shapes that do not fit", (gpu) => {
   );
   return Promise.resolve();
 });
+
+gpuTest("correlation() looks up the same with the lanes of a GPU", async (gpu) => {
+  const { f1, pyramid, flow, expected } = inputs(gpu, {
+    shape: [1, 9, 10, 36],
+    levels: 2,
+    radius: 3,
+    motion: 2,
+  });
+  const [actual] = await evaluate(gpu, (rec) => {
+    const record = rec.run.bind(rec);
+    rec.run = (kernel, dispatch) =>
+      record(kernel, { ...dispatch, constants: { ...dispatch.constants, LANES_C: 8, LANES_P: 8 } });
+    return correlation(rec, f1, { pyramid, flow, radius: 3, label: "correlation" });
+  });
+  assertAllClose(actual!, expected, TOLERANCE.f32);
+});

@@ -1,0 +1,64 @@
+import { CheckpointError, ConfigError, MissingModelError } from "../checkpoint/errors.ts";
+import { GpuError, NoAdapterError } from "../gpu/errors.ts";
+import { FrameFolderError } from "../media/frame_folder.ts";
+import { NonFiniteError } from "../vsr/decode_stage.ts";
+
+/** Exit codes, after BSD's sysexits.h; schedulers may retry `io` and `temporary`. */
+export const EXIT = {
+  ok: 0,
+  /** The command line is wrong. */
+  usage: 64,
+  /** A picture or the model's content cannot be used. */
+  badInput: 65,
+  /** The input does not exist or has no frames. */
+  noInput: 66,
+  /** No usable GPU, or the model or parts of it are missing. */
+  unavailable: 69,
+  /** An error that nobody expected. */
+  bug: 70,
+  /** The output cannot be created, or exists already. */
+  cannotCreate: 73,
+  /** Reading or writing failed midway. */
+  io: 74,
+  /** The GPU went away or is out of memory. */
+  temporary: 75,
+  /** Stopped by SIGINT. */
+  sigint: 130,
+  /** Stopped by SIGTERM. */
+  sigterm: 143,
+} as const;
+
+/** One of the codes of `EXIT`. */
+export type ExitCode = typeof EXIT[keyof typeof EXIT];
+
+/** A failure that the command line found itself; `exitCode` says of which kind. */
+export class CliError extends Error {
+  override readonly name = "CliError";
+  readonly exitCode: ExitCode;
+
+  constructor(exitCode: ExitCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The exit code for anything thrown; what is not known is a bug. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CliError) return error.exitCode;
+  if (error instanceof FrameFolderError) return error.code === "no_input" ? EXIT.noInput : EXIT.badInput;
+  if (error instanceof MissingModelError || error instanceof NoAdapterError) return EXIT.unavailable;
+  if (error instanceof CheckpointError || error instanceof ConfigError) return EXIT.badInput;
+  if (error instanceof NonFiniteError) return EXIT.badInput;
+  if (error instanceof GpuError && (error.kind === "lost" || error.kind === "out-of-memory")) {
+    return EXIT.temporary;
+  }
+  if (isSystemError(error) || (error instanceof Error && isSystemError(error.cause))) return EXIT.io;
+  return EXIT.bug;
+}
+
+/** Errors of the operating system carry a code such as "ENOSPC"; those of Node's API start with "ERR_". */
+function isSystemError(error: unknown): boolean {
+  if (error instanceof Deno.errors.NotCapable) return true;
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === "string" && /^E(?!RR_)[A-Z0-9]+$/.test(code);
+}
