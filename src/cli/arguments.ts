@@ -1,5 +1,5 @@
 import { object, or } from "@optique/core/constructs";
-import { commandLine, lineBreak, type Message, message } from "@optique/core/message";
+import { lineBreak, type Message, message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import type { InferValue } from "@optique/core/parser";
 import { command, constant, flag, option } from "@optique/core/primitives";
@@ -40,7 +40,7 @@ const upscale = command(
     })),
     seed: withDefault(
       option("--seed", integer({ min: 0, metavar: "N" }), {
-        description: message`Seed of the noise: same seed, same pictures`,
+        description: message`Seed of the noise: same seed, same pictures; default 42`,
       }),
       42,
     ),
@@ -54,7 +54,7 @@ const upscale = command(
     progress: withDefault(
       option("--progress", choice(["auto", "bar", "json", "none"], { metavar: "KIND" }), {
         description:
-          message`auto (a bar on a terminal, else lines), bar, json (one object per line on stderr) or none`,
+          message`auto (a bar on a terminal, else lines), bar, json (one object per line on stderr) or none; default auto`,
       }),
       "auto",
     ),
@@ -70,7 +70,7 @@ const upscale = command(
   {
     brief: message`Upscale a clip or a picture four times in width and height`,
     description: examples("deno task upscale -i frames/", "deno task upscale -i frames/ -o out/ --seed 7"),
-    usageLine: [{ type: "literal", value: "-i PATH " }, ...OPTIONS],
+    usageLine: [{ type: "literal", value: "-i PATH" }, ...OPTIONS],
   },
 );
 
@@ -99,7 +99,7 @@ const compare = command(
       "deno task compare -i out/ -r truth/",
       "deno task compare -i out/ -r truth/ --low-resolution frames/",
     ),
-    usageLine: [{ type: "literal", value: "-i PATH -r PATH " }, ...OPTIONS],
+    usageLine: [{ type: "literal", value: "-i PATH -r PATH" }, ...OPTIONS],
   },
 );
 
@@ -109,7 +109,9 @@ const doctor = command("doctor", object({ command: constant("doctor"), allowCpu 
     message`Exits 0 if a hardware adapter works, else 69. With --allow-cpu, a software adapter will do.`,
 });
 
-const parser = or(upscale, demo, compare, doctor);
+const parser = or(upscale, demo, compare, doctor, {
+  errors: { noMatch: message`No command: one of upscale, demo, compare and doctor is wanted.` },
+});
 
 /** A parsed command line; `command` tells the variants apart. */
 export type CliCommand = InferValue<typeof parser>;
@@ -127,15 +129,14 @@ export function parseArguments(args: readonly string[]): CliCommand {
     programName: "deno task",
     brief: message`Diffusion video super-resolution x4 on WebGPU`,
     description: examples("deno task upscale -i frames/", "deno task doctor"),
-    usageLine: [{ type: "literal", value: "COMMAND " }, ...OPTIONS],
+    usageLine: [{ type: "literal", value: "COMMAND" }, ...OPTIONS],
     help: { option: { names: ["-h", "--help"] } },
     version: { value: config.version, option: { names: ["-V", "--version"] } },
     aboveError: "none",
     errorExitCode: EXIT.usage,
     stderr: printUsageError,
     colors: false,
-    showDefault: true,
-    termWidth: 24,
+    termWidth: "auto",
   });
 }
 
@@ -147,7 +148,7 @@ function withDashes(arg: string): string {
 function examples(...lines: readonly string[]): Message {
   return [
     ...message`Examples:`,
-    ...lines.flatMap((line) => [...message`${lineBreak()}  `, commandLine(line)]),
+    ...lines.flatMap((line) => [lineBreak(), text(`  ${line}`)]),
   ];
 }
 

@@ -4,7 +4,7 @@ const SIGNALS = [["SIGINT", EXIT.sigint], ["SIGTERM", EXIT.sigterm]] as const;
 
 /**
  * Runs `use` with a signal that SIGINT and SIGTERM abort, with a `CliError` that carries their exit code. A second
- * one ends the process at once.
+ * one ends the process without waiting for `use`. Deno delivers neither while a wait for the GPU blocks the thread.
  */
 export async function interruptible<T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

@@ -27,10 +27,11 @@ async function runCommand(command: CliCommand, reporter: Reporter): Promise<Exit
 }
 
 function reportMode(command: CliCommand): ReportMode {
-  const { progress, quiet } = command.command === "upscale" ? command : { progress: "auto", quiet: false };
-  if (quiet) return "quiet";
-  if (progress === "auto") return Deno.stderr.isTerminal() ? "bar" : "lines";
-  return progress as ReportMode;
+  if (command.command === "upscale") {
+    if (command.quiet) return "quiet";
+    if (command.progress !== "auto") return command.progress;
+  }
+  return Deno.stderr.isTerminal() ? "bar" : "lines";
 }
 
 /** Reports an error, of unexpected ones also where they come from, and exits. */

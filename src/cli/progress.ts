@@ -1,3 +1,4 @@
+import { escapeName } from "../media/escape_name.ts";
 import type { Progress } from "../vsr/progress.ts";
 
 /**
@@ -120,13 +121,13 @@ function describeEvent(event: CliEvent): string | null {
   switch (event.event) {
     case "adapter": {
       const kind = event.software ? "software adapter" : "hardware adapter";
-      return `Adapter: ${event.adapter}, ${event.backend}, ${kind}`;
+      return `Adapter: ${escapeName(event.adapter)}, ${event.backend}, ${kind}`;
     }
     case "job": {
       const from = `${event.width} x ${event.height}`;
       const to = `${event.output_width} x ${event.output_height}`;
       const steps = count(event.steps, "step");
-      return `Model: ${event.model}, ${
+      return `Model: ${escapeName(event.model)}, ${
         count(event.frames, "frame")
       }, ${from} to ${to}, ${steps}, seed ${event.seed}`;
     }
@@ -138,7 +139,7 @@ function describeEvent(event: CliEvent): string | null {
       return null;
     case "done": {
       const seconds = (event.elapsed_ms / 1000).toFixed(1);
-      return `Wrote ${count(event.frames, "frame")} in ${seconds} s to ${event.output}`;
+      return `Wrote ${count(event.frames, "frame")} in ${seconds} s to ${escapeName(event.output)}`;
     }
     case "error":
       return `Error: ${event.message}`;

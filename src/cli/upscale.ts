@@ -14,8 +14,8 @@ import { count, type Reporter } from "./progress.ts";
 const BUNDLED_MODEL = fileURLToPath(new URL("../../weights/nano", import.meta.url));
 
 /**
- * Upscales a clip from disk to disk. Everything that can be checked is checked before the work starts; frames are
- * written as they come, each one complete or not at all.
+ * Upscales a clip from disk to disk. Input, output, the model's configuration and the device are checked before the
+ * work starts; frames are written as they come, each one complete or not at all.
  */
 export async function upscale(command: UpscaleCommand, reporter: Reporter): Promise<void> {
   const { files, ignored } = await listFrames(command.input);
@@ -29,14 +29,14 @@ export async function upscale(command: UpscaleCommand, reporter: Reporter): Prom
   const { description, software } = upscaler.adapter;
   reporter.report({
     event: "adapter",
-    adapter: escapeName(description),
+    adapter: description,
     backend: describeBackend(),
     software,
   });
   const { steps, seed, conditioningScale } = checkedSettings(upscaler, command);
   reporter.report({
     event: "job",
-    model: escapeName(basename(resolve(model))),
+    model: basename(resolve(model)),
     frames: files.length,
     width,
     height,
@@ -47,8 +47,8 @@ export async function upscale(command: UpscaleCommand, reporter: Reporter): Prom
     conditioning_scale: conditioningScale,
   });
   if (ignored > 0) {
-    const message =
-      `ignored ${ignored} other entries of the input folder: hidden or without a picture's extension`;
+    const entries = ignored + files.length;
+    const message = `ignored ${ignored} of ${entries} folder entries: hidden, or no extension of a picture`;
     reporter.report({ event: "warning", message });
   }
   if (alphaDropped > 0) {
@@ -70,17 +70,15 @@ export async function upscale(command: UpscaleCommand, reporter: Reporter): Prom
     } catch (error) {
       if (error !== signal.reason) throw error;
       const { message, exitCode } = error as CliError;
-      const text = `${message}: ${written} of ${count(files.length, "frame")} written to ${
-        escapeName(output)
-      }`;
-      throw new CliError(exitCode, text, { cause: error });
+      const done = `${written} of ${count(files.length, "frame")} written to ${escapeName(output)}`;
+      throw new CliError(exitCode, `${message}: ${done}`, { cause: error });
     }
   });
   reporter.report({
     event: "done",
     frames: files.length,
     elapsed_ms: reporter.elapsedMs,
-    output: escapeName(output),
+    output,
   });
 }
 

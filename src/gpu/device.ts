@@ -240,11 +240,21 @@ export class Gpu {
     const staging = this.createBuffer(byteLength, usage, "read-back");
     try {
       this.submit((encoder) => encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, byteLength));
-      await Promise.race([staging.mapAsync(GPUMapMode.READ), this.#lost]);
+      await Promise.race([this.#map(staging), this.#lost]);
       this.check();
       return staging.getMappedRange().slice(0);
     } finally {
       staging.destroy();
+    }
+  }
+
+  /** On a lost device, Deno 2.9 rejects `mapAsync()` before it resolves `device.lost`: wait for the reason. */
+  async #map(staging: GPUBuffer): Promise<void> {
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (cause) {
+      await this.done();
+      throw new GpuError("internal", `Cannot read back ${staging.size} bytes: ${cause}`, { cause });
     }
   }
 

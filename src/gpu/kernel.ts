@@ -127,6 +127,7 @@ async function build(gpu: Gpu, kernel: Kernel, constants: Constants): Promise<Co
   const error = messages.find((m) => m.type === "error");
   const moduleError = await device.popErrorScope();
   if (error || moduleError) {
+    await gpu.done(); // a lost device compiles nothing, and is the better reason
     throw new SyntaxError(`Cannot compile ${label}: ${describe(code, error) ?? moduleError?.message}`);
   }
   return await gpu.scoped(`build pipeline ${label}`, () => {

@@ -48,6 +48,8 @@ const MAX_ARENA_BYTES = 2 ** 31 - BINDING_ALIGNMENT;
 export class Recorder {
   readonly gpu: Gpu;
   readonly #nodes: Node[] = [];
+  readonly #setup: Node[] = [];
+  #inSetup = false;
   readonly #virtual = new Set<Storage>();
   readonly #watch: ((label: string) => boolean) | null;
   /** Tensors seen by `tap()` whose label is watched; they survive until the end of the plan. */
@@ -91,7 +93,21 @@ export class Recorder {
         `Cannot run ${kernel.name} "${dispatch.label}": workgroups [${dispatch.workgroups}], 1 to 65535 wanted`,
       );
     }
-    this.#nodes.push({ ...dispatch, kernel });
+    (this.#inSetup ? this.#setup : this.#nodes).push({ ...dispatch, kernel });
+  }
+
+  /**
+   * What `body` records runs once, when the plan is finished, and not at each replay; its tensors keep their values.
+   * For what depends on weights and constant inputs alone.
+   */
+  once<T>(body: () => T): T {
+    const outer = this.#inSetup;
+    this.#inSetup = true;
+    try {
+      return body();
+    } finally {
+      this.#inSetup = outer;
+    }
   }
 
   /** Names a tensor for tests and diagnosis; costs nothing unless its label is watched. */
@@ -104,7 +120,7 @@ export class Recorder {
     const storages: Storage[] = [], items: { byteLength: number; first: number; last: number }[] = [];
     const indexOf = new Map<Storage, number>();
     const apart: [number, number][] = [];
-    this.#nodes.forEach(({ kernel, bindings, label }, at) => {
+    const note = ({ kernel, bindings, label }: Node, at: number, pinned: boolean) => {
       const read: number[] = [], written: number[] = [];
       for (const [name, bound] of Object.entries(bindings)) {
         const storage = tensorOf(bound)?.storage;
@@ -117,15 +133,21 @@ export class Recorder {
               `Cannot run ${kernel.name} "${label}": "${name}" is read before anything wrote it`,
             );
           }
-          index = items.push({ byteLength: storage.byteLength, first: at, last: at }) - 1;
+          index = items.push({
+            byteLength: storage.byteLength,
+            first: at,
+            last: pinned ? this.#nodes.length : at,
+          }) - 1;
           indexOf.set(storage, index);
           storages.push(storage);
         }
-        items[index]!.last = at;
+        items[index]!.last = Math.max(items[index]!.last, at);
         (writes ? written : read).push(index);
       }
       for (const w of written) for (const r of read) apart.push([w, r]);
-    });
+    };
+    for (const node of this.#setup) note(node, 0, true);
+    this.#nodes.forEach((node, at) => note(node, at, false));
     for (const tensor of [...outputs, ...this.taps.values()]) {
       const index = indexOf.get(tensor.storage);
       if (index !== undefined) items[index]!.last = this.#nodes.length;
@@ -141,8 +163,9 @@ export class Recorder {
   async finish(outputs: readonly Tensor[]): Promise<Plan> {
     const { gpu } = this;
     const { storages, plan } = this.layout(outputs);
+    const all = [...this.#setup, ...this.#nodes];
     const kernels: CompiledKernel[] = [];
-    for (const { kernel, constants } of this.#nodes) kernels.push(await compile(gpu, kernel, constants));
+    for (const { kernel, constants } of all) kernels.push(await compile(gpu, kernel, constants));
     return await gpu.scoped("allocate and bind a plan", () => {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
       const arenas = plan.arenas.map((size, i) => gpu.createBuffer(size, usage, `arena ${i}`));
@@ -151,8 +174,8 @@ export class Recorder {
         storage.byteOffset = plan.places[i]!.byteOffset;
       });
       const nothing = gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing");
-      const params = this.#uploadParams();
-      const nodes: PlanNode[] = this.#nodes.map((node, i) => {
+      const params = uploadParams(gpu, all);
+      const nodes: PlanNode[] = all.map((node, i) => {
         const { pipeline, layout } = kernels[i]!;
         const entries: GPUBindGroupEntry[] = node.kernel.bindingNames.map((name, binding) => ({
           binding,
@@ -168,21 +191,23 @@ export class Recorder {
         const name = variantName(node.kernel, node.constants ?? {});
         return { pipeline, group, workgroups: node.workgroups, label: node.label, kernel: name };
       });
-      return new Plan(nodes, [...arenas, nothing, params]);
+      const setup = new Plan(nodes.slice(0, this.#setup.length), []);
+      if (setup.nodes.length) gpu.submit((encoder) => setup.encode(encoder));
+      return new Plan(nodes.slice(this.#setup.length), [...arenas, nothing, params]);
     });
   }
+}
 
-  /** All uniform blocks in one buffer, one per node at multiples of the alignment. */
-  #uploadParams(): GPUBuffer {
-    const bytes = new Uint8Array(Math.max(1, this.#nodes.length) * BINDING_ALIGNMENT);
-    this.#nodes.forEach(({ kernel, params }, i) => {
-      bytes.set(new Uint8Array(kernel.packParams(params)), i * BINDING_ALIGNMENT);
-    });
-    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    const buffer = this.gpu.createBuffer(bytes.byteLength, usage, "params");
-    this.gpu.device.queue.writeBuffer(buffer, 0, bytes);
-    return buffer;
-  }
+/** All uniform blocks in one buffer, one per node at multiples of the alignment. */
+function uploadParams(gpu: Gpu, nodes: readonly Node[]): GPUBuffer {
+  const bytes = new Uint8Array(Math.max(1, nodes.length) * BINDING_ALIGNMENT);
+  nodes.forEach(({ kernel, params }, i) => {
+    bytes.set(new Uint8Array(kernel.packParams(params)), i * BINDING_ALIGNMENT);
+  });
+  const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+  const buffer = gpu.createBuffer(bytes.byteLength, usage, "params");
+  gpu.device.queue.writeBuffer(buffer, 0, bytes);
+  return buffer;
 }
 
 function tensorOf(bound: Bound): Tensor | null {

@@ -1,15 +1,16 @@
 import subgroupSource from "../../wgsl/conv2d_subgroup.wgsl" with { type: "text" };
 import tiledSource from "../../wgsl/conv2d.wgsl" with { type: "text" };
 import io from "../../wgsl/lib/conv2d_io.wgsl" with { type: "text" };
+import nearestLibrary from "../../wgsl/lib/nearest.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { type Recorder, slice } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { type Band, rowBands } from "./bands.ts";
-import { conv2dVariant } from "./tuning.ts";
+import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
-  library: [activationLibrary, io],
+  library: [activationLibrary, nearestLibrary, io],
   bindings: { x: "read", weight: "read", bias: "read", channel_add: "read", residual: "read", y: "write" },
   params: {
     batch_begin: "u32",
@@ -45,14 +46,7 @@ export const conv2dKernel: Kernel = defineKernel({
   ...shared,
   name: "conv2d",
   source: tiledSource,
-  variants: [
-    { LANES_M: 8, LANES_N: 8, TM: 8, TN4: 2 },
-    { LANES_M: 8, LANES_N: 8, TM: 2, TN4: 2 },
-    { LANES_M: 16, LANES_N: 4, TM: 8, TN4: 2 },
-    { LANES_M: 16, LANES_N: 4, TM: 2, TN4: 2 },
-    { LANES_M: 64, LANES_N: 1, TM: 2, TN4: 1 },
-    { LANES_M: 64, LANES_N: 1, TM: 2, TN4: 2 },
-  ],
+  variants: workgroupTiles,
 });
 
 /** Tiles in registers, weights by subgroup broadcast. */
@@ -61,7 +55,7 @@ export const conv2dSubgroupKernel: Kernel = defineKernel({
   name: "conv2d_subgroup",
   source: subgroupSource,
   subgroups: true,
-  variants: [1, 4, 8].flatMap((TP) => [1, 2, 4].map((TC4) => ({ TP, TC4 }))),
+  variants: subgroupTiles,
 });
 
 /** Zero rows and columns around the input, in pixels. */
@@ -136,11 +130,9 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
       `Cannot run conv2d "${label}": per-channel values [${channelAdd.shape}], output [${y.shape}]`,
     );
   }
-  const variant = conv2dVariant(rec.gpu.facts, {
-    pixels: batch * outHeight * outWidth,
-    outChannels4: y.channels4,
-  });
-  const kernel = variant.kernel === "conv2d" ? conv2dKernel : conv2dSubgroupKernel;
+  // An implicit matrix product: a row per output pixel, a column per output channel.
+  const variant = gemmVariant(rec.gpu.facts, { rows: batch * outHeight * outWidth, columns4: y.channels4 });
+  const kernel = variant.kernel === "tiled" ? conv2dKernel : conv2dSubgroupKernel;
   const srcRow = srcWidth * x.channels4, outRow = outWidth * y.channels4;
 
   function sourceRows({ rowBegin, rows }: Band): [number, number] {
@@ -218,8 +210,8 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
         y_base: target.base,
       },
       workgroups: [
-        Math.ceil(band.batch * band.rows * outWidth / variant.tilePixels),
-        Math.ceil(y.channels4 / variant.tileChannels4),
+        Math.ceil(band.batch * band.rows * outWidth / variant.tileRows),
+        Math.ceil(y.channels4 / variant.tileColumns4),
         1,
       ],
     });

@@ -10,6 +10,7 @@ const MAX_RADIUS = 8;
 /** GPUs want neighbouring lanes on neighbouring channels; a software adapter wants no more than one subgroup. */
 const LANES = { gpu: { LANES_C: 8, LANES_P: 8 }, software: { LANES_C: 2, LANES_P: 4 } } as const;
 
+/** Look-up in one level of the pyramid. */
 export const correlationKernel: Kernel = defineKernel({
   name: "correlation",
   source,
@@ -36,6 +37,7 @@ export const correlationKernel: Kernel = defineKernel({
   ),
 });
 
+/** Options of `correlation()`. */
 export interface CorrelationOptions {
   /** Second image's features at level l: [N, floor(h / 2^l), floor(w / 2^l), C], average-pooled. */
   readonly pyramid: readonly Tensor[];

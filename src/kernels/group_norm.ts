@@ -119,9 +119,35 @@ export function groupNorm(
   x: Tensor | readonly [Tensor, Tensor],
   options: GroupNormOptions,
 ): Tensor {
-  const input = concatenation(x, options.label);
-  const stats = measure(rec, input, options);
-  return apply(rec, input, { ...options, stats });
+  return applyNorm(rec, x, { ...options, stats: groupNormStats(rec, x, options) });
+}
+
+/** The statistics of `groupNorm()` alone: [N, 2, C] with mean and weight / sqrt(variance + eps) per channel. */
+export function groupNormStats(
+  rec: Recorder,
+  x: Tensor | readonly [Tensor, Tensor],
+  options: Omit<GroupNormOptions, "bias" | "activation">,
+): Tensor {
+  return measure(rec, concatenation(x, options.label), options);
+}
+
+/** A norm whose statistics are known: activation((x - mean) · scale + bias). */
+export interface KnownNorm {
+  /** [N, 2, C] or [1, 2, C]: mean and scale per channel. */
+  readonly stats: Tensor;
+  /** [1, C]. */
+  readonly bias?: Tensor | undefined;
+  /** Default "none". */
+  readonly activation?: Activation;
+}
+
+/** Applies a norm to `x`, or to the channel concatenation of two tensors. Returns a tensor of the whole shape. */
+export function applyNorm(
+  rec: Recorder,
+  x: Tensor | readonly [Tensor, Tensor],
+  options: KnownNorm & { readonly label: string },
+): Tensor {
+  return apply(rec, concatenation(x, options.label), options);
 }
 
 /** Normalises each channel of each image of `x` [N, H, W, C] or [N, L, C]. Returns a tensor of the same shape. */
@@ -150,7 +176,7 @@ export function batchNorm(rec: Recorder, x: Tensor, options: BatchNormOptions): 
     params: { channels4: x.channels4, has_weight: weight ? 1 : 0, eps },
     workgroups: [Math.ceil(x.channels4 / WORKGROUP), 1, 1],
   });
-  return apply(rec, concatenation(x, label), { ...options, stats });
+  return applyNorm(rec, x, { ...options, stats });
 }
 
 /** One or two tensors side by side along the channels. */
@@ -188,7 +214,11 @@ function concatenation(x: Tensor | readonly [Tensor, Tensor], label: string): Co
 }
 
 /** Records the statistics [N, 2, C]: mean, and weight / sqrt(variance + eps). */
-function measure(rec: Recorder, input: Concatenation, options: GroupNormOptions): Tensor {
+function measure(
+  rec: Recorder,
+  input: Concatenation,
+  options: Omit<GroupNormOptions, "bias" | "activation">,
+): Tensor {
   const { groups, weight, eps, label } = options;
   const { batch, pixels, channels } = input;
   if (!Number.isInteger(groups) || groups < 1 || channels % groups) {
@@ -254,16 +284,8 @@ function measure(rec: Recorder, input: Concatenation, options: GroupNormOptions)
   return stats;
 }
 
-interface ApplyOptions {
-  /** [N, 2, C] or [1, 2, C]. */
-  readonly stats: Tensor;
-  readonly bias?: Tensor | undefined;
-  readonly activation?: Activation;
-  readonly label: string;
-}
-
 /** Records activation((x - mean) · scale + bias). */
-function apply(rec: Recorder, input: Concatenation, options: ApplyOptions): Tensor {
+function apply(rec: Recorder, input: Concatenation, options: KnownNorm & { readonly label: string }): Tensor {
   const { stats, bias, activation = "none", label } = options;
   const { batch, pixels, channels, channels4 } = input;
   checkChannels(channels, [bias], label);

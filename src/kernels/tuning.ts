@@ -1,44 +1,67 @@
 import type { AdapterFacts } from "../gpu/device.ts";
 import type { Constants } from "../gpu/kernel.ts";
 
-/** How a convolution is cut into tiles. */
-export interface Conv2dVariant {
-  readonly kernel: "conv2d" | "conv2d_subgroup";
+/** How a matrix product is cut into tiles. */
+export interface GemmVariant {
+  readonly kernel: "tiled" | "subgroup";
   readonly constants: Constants;
-  /** Output pixels and vec4s of output channels that one workgroup computes. */
-  readonly tilePixels: number;
-  readonly tileChannels4: number;
+  /** Rows and vec4s of columns that one workgroup computes. */
+  readonly tileRows: number;
+  readonly tileColumns4: number;
 }
 
-const WAVES = 4;
+/** Register tiles in use on software adapters: rows per lane and vec4s of columns. */
+export const subgroupTiles: readonly Constants[] = [1, 4, 8].flatMap((TP) =>
+  [1, 2, 4].map((TC4) => ({ TP, TC4 }))
+);
+
+/** Tiles in workgroup memory in use on GPUs. */
+export const workgroupTiles: readonly Constants[] = [
+  { LANES_M: 8, LANES_N: 8, TM: 8, TN4: 2 },
+  { LANES_M: 8, LANES_N: 8, TM: 2, TN4: 2 },
+  { LANES_M: 16, LANES_N: 4, TM: 8, TN4: 2 },
+  { LANES_M: 16, LANES_N: 4, TM: 2, TN4: 2 },
+  { LANES_M: 64, LANES_N: 1, TM: 2, TN4: 1 },
+  { LANES_M: 64, LANES_N: 1, TM: 2, TN4: 2 },
+];
 
 /**
- * Chooses the convolution for a shape. Software adapters run loads one lane at a time and gain nothing from workgroup
+ * Chooses the tile of a matrix product. Software adapters run loads one lane at a time and gain nothing from workgroup
  * memory: register tiles fed by subgroup broadcasts. GPUs: tiles in workgroup memory.
  */
-export function conv2dVariant(
+export function gemmVariant(
   facts: AdapterFacts,
-  shape: { readonly pixels: number; readonly outChannels4: number },
-): Conv2dVariant {
-  const { pixels, outChannels4 } = shape;
+  { rows, columns4 }: { readonly rows: number; readonly columns4: number },
+): GemmVariant {
   if (facts.software && facts.subgroupSize > 0) {
-    const tc4 = outChannels4 >= 4 ? 4 : outChannels4 >= 2 ? 2 : 1;
-    const tp = pixels >= 2048 ? 8 : pixels >= 256 ? 4 : 1;
+    const tc4 = columns4 >= 4 ? 4 : columns4 >= 2 ? 2 : 1;
+    const tp = rows >= 4 * facts.subgroupSize ? 8 : rows > facts.subgroupSize ? 4 : 1;
+    const waves = Math.min(4, Math.ceil(rows / (facts.subgroupSize * tp)));
     return {
-      kernel: "conv2d_subgroup",
-      constants: { SUBGROUP: facts.subgroupSize, TP: tp, TC4: tc4 },
-      tilePixels: WAVES * facts.subgroupSize * tp,
-      tileChannels4: tc4,
+      kernel: "subgroup",
+      constants: { SUBGROUP: facts.subgroupSize, WAVES: waves, TP: tp, TC4: tc4 },
+      tileRows: waves * facts.subgroupSize * tp,
+      tileColumns4: tc4,
     };
   }
-  const lanesN = outChannels4 > 8 ? 8 : outChannels4 > 2 ? 4 : 1;
+  const lanesN = columns4 > 8 ? 8 : columns4 > 2 ? 4 : 1;
   const lanesM = 64 / lanesN;
-  const tm = lanesN === 1 ? 2 : pixels >= 1024 ? 8 : 2;
-  const tn4 = lanesN === 1 ? Math.min(outChannels4, 2) : 2;
+  const tm = lanesN === 1 ? 2 : rows >= 1024 ? 8 : 2;
+  const tn4 = lanesN === 1 ? Math.min(columns4, 2) : 2;
   return {
-    kernel: "conv2d",
+    kernel: "tiled",
     constants: { LANES_M: lanesM, LANES_N: lanesN, TM: tm, TN4: tn4 },
-    tilePixels: lanesM * tm,
-    tileChannels4: lanesN * tn4,
+    tileRows: lanesM * tm,
+    tileColumns4: lanesN * tn4,
   };
+}
+
+/**
+ * Whether a 3×3 convolution with stride 1 is faster by Winograd's F(4×4, 3×3): it needs channels enough to outweigh the
+ * transforms, and tiles enough to outweigh filters that are four times as large.
+ */
+export function prefersWinograd(
+  shape: { readonly inChannels: number; readonly outChannels: number; readonly pixels: number },
+): boolean {
+  return shape.inChannels >= 16 && shape.outChannels >= 16 && shape.pixels >= 128;
 }

@@ -10,6 +10,7 @@ const FACTOR = 8;
 const MASK_CHANNELS = 9 * FACTOR * FACTOR;
 const WORKGROUP = 64;
 
+/** Convex or bilinear enlargement of flow. */
 export const upsampleFlowKernel: Kernel = defineKernel({
   name: "upsample_flow",
   source,
@@ -30,6 +31,7 @@ export const upsampleFlowKernel: Kernel = defineKernel({
   },
 });
 
+/** Options of `upsampleFlow()`. */
 export interface UpsampleFlowOptions {
   /** [N, h, w, 576]: the weights before the softmax; without it the flow is interpolated bilinearly. */
   readonly mask?: Tensor | undefined;

@@ -17,6 +17,7 @@ export interface RAFTEncoderOutput {
   readonly activation: Activation;
 }
 
+/** Sizes and options of one of the two encoders. */
 export interface RAFTEncoderConfig {
   /** Channels of the stem, three stages and the output. */
   readonly layers: readonly number[];

@@ -144,7 +144,7 @@ export class MaskPredictor {
 
   /** Hidden state [N, h, w, C] → [N, h, w, 576]. */
   forward(rec: Recorder, hidden: Tensor): Tensor {
-    // RAFT's training damps the mask by this factor.
+    // RAFT is trained with this factor, which balances the gradients.
     return this.conv.forward(rec, this.convrelu.forward(rec, hidden, { activation: "relu" }), {
       scale: 0.25,
     });

@@ -117,6 +117,6 @@ export class UNet {
       const size: [number, number] | undefined = next && [next.size(1), next.size(2)];
       x = block.forward(rec, x, { ...up, skips: mine, size }).x;
     }
-    return this.conv_out.forward(rec, this.conv_norm_out.forward(rec, x, "silu"));
+    return this.conv_out.forward(rec, x, { norm: this.conv_norm_out.measure(rec, x, "silu") });
   }
 }

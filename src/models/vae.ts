@@ -58,7 +58,7 @@ export class VAEDecoder {
     rec.tap(`${this.#label}.conv_in`, x);
     x = this.mid_block.forward(rec, x);
     for (const block of this.up_blocks) x = block.forward(rec, x);
-    return this.conv_out.forward(rec, this.conv_norm_out.forward(rec, x, "silu"));
+    return this.conv_out.forward(rec, x, { norm: this.conv_norm_out.measure(rec, x, "silu") });
   }
 }
 
@@ -105,7 +105,7 @@ export class VAEEncoder {
     rec.tap(`${this.#label}.conv_in`, x);
     for (const block of this.down_blocks) x = block.forward(rec, x);
     x = this.mid_block.forward(rec, x);
-    x = this.conv_out.forward(rec, this.conv_norm_out.forward(rec, x, "silu"));
+    x = this.conv_out.forward(rec, x, { norm: this.conv_norm_out.measure(rec, x, "silu") });
     return this.quant_conv.forward(rec, x);
   }
 }

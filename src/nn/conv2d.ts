@@ -7,6 +7,9 @@ import {
   packedConv2dShape,
   type Padding,
 } from "../kernels/conv2d.ts";
+import { applyNorm, type KnownNorm } from "../kernels/group_norm.ts";
+import { prefersWinograd } from "../kernels/tuning.ts";
+import { winogradConv2d, winogradFilter, winogradFilterTensor } from "../kernels/winograd.ts";
 import type { Weights } from "./weights.ts";
 
 export interface Conv2dConfig {
@@ -21,44 +24,68 @@ export interface Conv2dConfig {
 }
 
 /** What a forward pass may fuse; see `conv2d()`. */
-export type Conv2dFusion = Pick<
-  Conv2dOptions,
-  "activation" | "channelAdd" | "scale" | "residual" | "accumulate" | "resize"
->;
+export interface Conv2dFusion extends
+  Pick<
+    Conv2dOptions,
+    "activation" | "channelAdd" | "scale" | "residual" | "accumulate" | "resize"
+  > {
+  /** Applied to the input first; a pair of inputs is then one concatenation with the channels of a single `in`. */
+  readonly norm?: KnownNorm;
+}
+
+type Input = Tensor | readonly Tensor[];
 
 /** torch.nn.Conv2d: `weight` [O, C, KH, KW] and `bias` [O]. */
 export class Conv2d {
+  readonly #w: Weights;
+  readonly #parts: readonly number[];
   readonly #weights: readonly Tensor[];
   readonly #bias: Tensor;
   readonly #config: Conv2dConfig;
   readonly #kernel: readonly [number, number];
-  readonly #label: string;
+  /** Winograd's filters, made when first used. */
+  #filter: Tensor | null = null;
 
   constructor(w: Weights, config: Conv2dConfig) {
-    const parts = typeof config.in === "number" ? [config.in] : config.in;
     const { kernel } = config;
-    this.#kernel = typeof kernel === "number" ? [kernel, kernel] : kernel;
+    this.#w = w;
     this.#config = config;
-    this.#label = w.label;
-    const total = parts.reduce((a, b) => a + b, 0);
-    const shape = [config.out, total, ...this.#kernel];
-    this.#weights = w.split("weight", shape, splitChannels(shape, parts));
+    this.#parts = typeof config.in === "number" ? [config.in] : config.in;
+    this.#kernel = typeof kernel === "number" ? [kernel, kernel] : kernel;
+    const shape = [config.out, this.#parts.reduce((a, b) => a + b, 0), ...this.#kernel];
+    this.#weights = w.split("weight", shape, splitChannels(shape, this.#parts));
     this.#bias = w.vector("bias", config.out);
   }
 
-  /**
-   * x [N, H, W, C], or one tensor per part of `in`, all of one size. The convolution of a concatenation is the sum
-   * of the convolutions of its parts, so nothing is copied.
-   */
-  forward(rec: Recorder, x: Tensor | readonly Tensor[], fusion: Conv2dFusion = {}): Tensor {
-    const parts = Array.isArray(x) ? x as readonly Tensor[] : [x as Tensor];
+  /** x [N, H, W, C], or one tensor per part of `in`, all of one size → [N, OH, OW, O]. */
+  forward(rec: Recorder, x: Input, fusion: Conv2dFusion = {}): Tensor {
+    const { norm, ...rest } = fusion;
+    const tensors = "shape" in x ? [x] : x;
+    if (this.#winogradFits(tensors, rest.resize)) {
+      const [first, second] = tensors as [Tensor, Tensor?];
+      return winogradConv2d(rec, second ? [first, second] : first, {
+        ...fusion,
+        filter: this.#winogradFilter(rec),
+        bias: this.#bias,
+        label: this.#w.label,
+      });
+    }
+    if (!norm) return this.#direct(rec, tensors, rest);
+    return this.#direct(rec, [
+      applyNorm(rec, x as Tensor | readonly [Tensor, Tensor], { ...norm, label: this.#w.label }),
+    ], rest);
+  }
+
+  /** The convolution of a concatenation is the sum of the convolutions of its parts, so nothing is copied. */
+  #direct(rec: Recorder, parts: readonly Tensor[], fusion: Omit<Conv2dFusion, "norm">): Tensor {
+    const { label } = this.#w;
     if (parts.length !== this.#weights.length) {
       throw new RangeError(
-        `Cannot run conv2d "${this.#label}": ${parts.length} inputs, ${this.#weights.length} wanted`,
+        `Cannot run conv2d "${label}": ${parts.length} inputs, ${this.#weights.length} wanted`,
       );
     }
     const { stride = 1, padding = 0 } = this.#config;
-    const common = { kernel: this.#kernel, stride, padding, label: this.#label };
+    const common = { kernel: this.#kernel, stride, padding, label };
     let accumulate = fusion.accumulate;
     for (const [i, part] of parts.slice(0, -1).entries()) {
       accumulate = conv2d(rec, part, {
@@ -70,6 +97,33 @@ export class Conv2d {
     }
     const weight = this.#weights.at(-1)!;
     return conv2d(rec, parts.at(-1)!, { ...common, ...fusion, weight, bias: this.#bias, accumulate });
+  }
+
+  #winogradFits(inputs: readonly Tensor[], resize: readonly [number, number] | undefined): boolean {
+    const { stride = 1, padding = 0, out } = this.#config;
+    const [kernelHeight, kernelWidth] = this.#kernel;
+    if (kernelHeight !== 3 || kernelWidth !== 3 || stride !== 1 || padding !== 1 || inputs.length > 2) {
+      return false;
+    }
+    if ([...this.#parts.slice(0, -1), ...inputs.slice(0, -1).map((t) => t.size(-1))].some((c) => c % 4)) {
+      return false;
+    }
+    const [height, width] = resize ?? [inputs[0]!.size(1), inputs[0]!.size(2)];
+    const inChannels = inputs.reduce((sum, t) => sum + t.size(-1), 0);
+    return prefersWinograd({ inChannels, outChannels: out, pixels: inputs[0]!.size(0) * height * width });
+  }
+
+  #winogradFilter(rec: Recorder): Tensor {
+    if (!this.#filter) {
+      const { label } = this.#w;
+      const channels = this.#weights.reduce((sum, weight) => sum + weight.size(1), 0);
+      const filter = winogradFilterTensor(channels, this.#config.out, label);
+      rec.gpu.allocate(filter);
+      rec.once(() => winogradFilter(rec, this.#weights, { filter, label }));
+      this.#w.adopt(filter);
+      this.#filter = filter;
+    }
+    return this.#filter;
   }
 }
 

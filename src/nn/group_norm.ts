@@ -1,7 +1,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import { groupNorm } from "../kernels/group_norm.ts";
+import { groupNorm, groupNormStats, type KnownNorm } from "../kernels/group_norm.ts";
 import type { Weights } from "./weights.ts";
 
 export interface GroupNormConfig {
@@ -35,5 +35,11 @@ export class GroupNorm {
       activation,
       label: this.#label,
     });
+  }
+  /** Only the statistics, for a convolution that normalises its input as it reads it. */
+  measure(rec: Recorder, x: Tensor | readonly [Tensor, Tensor], activation: Activation): KnownNorm {
+    const { groups, eps } = this.#config;
+    const stats = groupNormStats(rec, x, { groups, eps, weight: this.#weight, label: this.#label });
+    return { stats, bias: this.#bias, activation };
   }
 }

@@ -47,10 +47,8 @@ export class ResnetBlock {
     const shortcut = this.conv_shortcut ? this.conv_shortcut.forward(rec, x) : x as Tensor;
     const projected = time && this.time_emb_proj?.forward(rec, time);
     const channelAdd = projected ? projected.reshape([projected.size(0), projected.size(2)]) : undefined;
-    let h = this.norm1.forward(rec, x, "silu");
-    h = this.conv1.forward(rec, h, { channelAdd });
-    h = this.norm2.forward(rec, h, "silu");
-    h = this.conv2.forward(rec, h, { residual: shortcut });
+    let h = this.conv1.forward(rec, x, { norm: this.norm1.measure(rec, x, "silu"), channelAdd });
+    h = this.conv2.forward(rec, h, { norm: this.norm2.measure(rec, h, "silu"), residual: shortcut });
     rec.tap(this.#label, h);
     return h;
   }

@@ -74,6 +74,11 @@ export class Weights {
     this.#view.tensor(name, shape, use);
   }
 
+  /** Counts a tensor that is derived from parameters among them: it is freed with them. */
+  adopt(tensor: Tensor): void {
+    this.#parameters.push(tensor);
+  }
+
   /** Reads and uploads all parameters asked for so far. Throws `CheckpointError` listing all that do not fit. */
   async load(): Promise<void> {
     await this.gpu.scoped(`upload weights of "${this.label}"`, () => this.#view.load());

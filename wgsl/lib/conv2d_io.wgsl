@@ -67,11 +67,6 @@ fn band_pixel(m: u32) -> Pixel {
   return Pixel(n + params.batch_begin, row + params.row_begin, rest % params.out_width, m < params.batch * per_image);
 }
 
-// floor(i · source / target); the product overflows only for sizes beyond 65,535 that are resized.
-fn nearest(i: u32, source: u32, target_size: u32) -> u32 {
-  return select(i * source / target_size, i, source == target_size);
-}
-
 // Index of the first vec4 of the input pixel that tap (ky, kx) of output pixel p reads, or -1 outside.
 fn input_index(p: Pixel, ky: u32, kx: u32) -> i32 {
   let iy = i32(p.oy * params.stride + ky) - params.pad_top;

@@ -1,0 +1,42 @@
+import { strictEqual } from "node:assert/strict";
+import { CheckpointError, ConfigError, MissingModelError } from "../../src/checkpoint/errors.ts";
+import { CliError, EXIT, exitCodeOf } from "../../src/cli/exit_codes.ts";
+import { GpuError, NoAdapterError } from "../../src/gpu/errors.ts";
+import { FrameFolderError } from "../../src/media/frame_folder.ts";
+import { NonFiniteError } from "../../src/vsr/decode_stage.ts";
+
+const full = Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
+
+const CASES: readonly [title: string, error: unknown, code: number][] = [
+  ["a usage error", new CliError(EXIT.usage, "x"), 64],
+  ["a bad picture", new FrameFolderError("bad_input", ["x"]), 65],
+  ["a broken checkpoint", new CheckpointError("x"), 65],
+  ["a bad configuration", new ConfigError("x"), 65],
+  ["a model that computes no numbers", new NonFiniteError("x"), 65],
+  ["missing input", new FrameFolderError("no_input", ["x"]), 66],
+  ["a missing model", new MissingModelError("x"), 69],
+  ["no adapter", new NoAdapterError("x"), 69],
+  ["a GPU validation error", new GpuError("validation", "x"), 70],
+  ["an internal GPU error", new GpuError("internal", "x"), 70],
+  ["a range error", new RangeError("x"), 70],
+  ["an error of Node's API", Object.assign(new Error("x"), { code: "ERR_INVALID_ARG_TYPE" }), 70],
+  ["something that is no error", "x", 70],
+  ["nothing", undefined, 70],
+  ["output that cannot be created", new CliError(EXIT.cannotCreate, "x"), 73],
+  ["a full disk", full, 74],
+  ["a write that failed for a full disk", new Error("Cannot write", { cause: full }), 74],
+  ["a missing permission", new Deno.errors.NotCapable("x"), 74],
+  ["a lost GPU", new GpuError("lost", "x"), 75],
+  ["a GPU out of memory", new GpuError("out-of-memory", "x"), 75],
+  ["SIGINT", new CliError(EXIT.sigint, "x"), 130],
+  ["SIGTERM", new CliError(EXIT.sigterm, "x"), 143],
+];
+
+for (const [title, error, code] of CASES) {
+  Deno.test(`exitCodeOf() gives ${code} for ${title}`, () => strictEqual(exitCodeOf(error), code));
+}
+
+Deno.test("exitCodeOf() knows the system's own error for a missing file", async () => {
+  const error = await Deno.readFile("no/such/file").catch((error: unknown) => error);
+  strictEqual(exitCodeOf(error), 74);
+});

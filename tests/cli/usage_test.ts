@@ -1,0 +1,52 @@
+import { ok, strictEqual } from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
+import { runCli } from "./run_cli.ts";
+
+Deno.test("upscale --help shows two examples before the flags, on stdout", async () => {
+  for (const flag of ["--help", "-h"]) {
+    const { code, stdout, stderr } = await runCli("upscale", flag);
+    strictEqual(code, 0);
+    strictEqual(stderr, "");
+    const examples = stdout.match(/^ {2}deno task upscale -i .*$/gm) ?? [];
+    strictEqual(examples.length, 2);
+    ok(stdout.indexOf(examples[1]!) < stdout.indexOf("--output"), stdout);
+    for (const name of ["--model", "--num-inference-steps", "--seed", "--allow-cpu", "--overwrite"]) {
+      ok(stdout.includes(name), name);
+    }
+  }
+});
+
+Deno.test("--version prints the version of deno.json", async () => {
+  for (const flag of ["--version", "-V"]) {
+    const { code, stdout } = await runCli(flag);
+    strictEqual(code, 0);
+    strictEqual(stdout, `${config.version}\n`);
+  }
+});
+
+const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
+  [[], /No command: one of upscale, demo, compare and doctor is wanted/],
+  [["upscal"], /`upscal`[^]*Did you mean `upscale`/],
+  [["upscale"], /Missing option `-i`\/`--input`/],
+  [["upscale", "-i"], /`-i` requires `PATH`/],
+  [["upscale", "-i", ""], /`-i`\/`--input`: .*but got ""/],
+  [["upscale", "-i", "x", "--tile", "4"], /`--tile`/],
+  [["upscale", "-i", "x", "y"], /`y`/],
+  [["upscale", "-i", "x", "--steps", "0"], /`--steps`.*greater than or equal to 1, but got "0"/],
+  [["upscale", "-i", "x", "--num_inference_steps=1.5"], /`--num-inference-steps`.*integer, but got "1.5"/],
+  [["upscale", "-i", "x", "--seed", "-1"], /`--seed`.*greater than or equal to 0, but got "-1"/],
+  [["upscale", "-i", "x", "--conditioning-scale", "nan"], /`--conditioning-scale`.*number, but got "nan"/],
+  [["upscale", "-i", "x", "--progress", "loud"], /"auto", "bar", "json", and "none", but got "loud"/],
+  [["upscale", "-i", "x", "-i", "y"], /`-i` cannot be used multiple times/],
+  [["compare", "-i", "x"], /Missing option `-r`\/`--reference`/],
+];
+
+for (const [args, message] of USAGE_ERRORS) {
+  Deno.test(`the command line refuses: ${args.join(" ") || "nothing"}`, async () => {
+    const { code, stdout, stderr } = await runCli(...args);
+    strictEqual(code, 64);
+    strictEqual(stdout, "");
+    ok(message.test(stderr), stderr);
+    ok(stderr.endsWith("All flags and their values: deno task COMMAND --help\n"), stderr);
+  });
+}

@@ -1,0 +1,88 @@
+// Batched matrix product in registers: c[b] = a[b] · b[b], f32.
+//   a   [B, M, K / 4]  vec4 along K
+//   b   [B, K, N / 4]  vec4 along N
+//   c   [B, M, N / 4]  vec4 along N
+// A subgroup computes SUBGROUP · TP rows × 4 · TC4 columns: each lane owns TP rows, loads them itself, and gets the
+// other operand, which the lanes load together, by subgroup broadcast. No workgroup memory. One batch per z.
+// *_base is the first vec4 of the dispatch within what is bound.
+// Needs subgroups of exactly SUBGROUP lanes, and TC4 a divisor or a multiple of SUBGROUP.
+
+struct Params {
+  rows: u32,
+  inner4: u32,
+  columns4: u32,
+  a_base: u32,
+  b_base: u32,
+  c_base: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const SUBGROUP: u32 = 8u;
+const WAVES: u32 = 4u;
+const TP: u32 = 8u;
+const TC4: u32 = 4u;
+const WORKGROUP: u32 = SUBGROUP * WAVES;
+// Sums are taken over blocks of the inner axis and added up: the rounding error grows with the blocks' length and
+// number, not with their product.
+const BLOCK4: u32 = 16u;
+// Operands of 4 inner steps × TC4 vec4 are spread over the lanes in this many loads.
+const LOADS: u32 = (4u * TC4 + SUBGROUP - 1u) / SUBGROUP;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first = (group.x * WAVES + local / SUBGROUP) * SUBGROUP * TP + lane;
+  let column = group.y * TC4;
+  let a_begin = group.z * params.rows;
+
+  var row: array<u32, TP>;
+  var total: array<vec4<f32>, TP * TC4>;
+  for (var p = 0u; p < TP; p++) { // @unroll
+    row[p] = params.a_base + (a_begin + min(first + p * SUBGROUP, params.rows - 1u)) * params.inner4;
+  }
+  // Which operand of a step this lane loads: inner index and column.
+  var offset: array<u32, LOADS>;
+  for (var l = 0u; l < LOADS; l++) { // @unroll
+    offset[l] = (l * SUBGROUP + lane) / TC4 * params.columns4 + (l * SUBGROUP + lane) % TC4 + column;
+  }
+  var b_row = params.b_base + group.z * 4u * params.inner4 * params.columns4;
+  for (var begin = 0u; begin < params.inner4; begin += BLOCK4) {
+    var sum = array<vec4<f32>, TP * TC4>();
+    for (var k4 = begin; k4 < min(begin + BLOCK4, params.inner4); k4++) {
+      var w: array<vec4<f32>, LOADS>;
+      for (var l = 0u; l < LOADS; l++) { // @unroll
+        w[l] = b[b_row + offset[l]];
+      }
+      var v: array<vec4<f32>, TP>;
+      for (var p = 0u; p < TP; p++) { // @unroll
+        v[p] = a[row[p] + k4];
+      }
+      for (var k = 0u; k < 4u; k++) { // @unroll
+        for (var j = 0u; j < TC4; j++) { // @unroll
+          let wk = subgroupBroadcast(w[(k * TC4 + j) / SUBGROUP], (k * TC4 + j) % SUBGROUP);
+          for (var p = 0u; p < TP; p++) { // @unroll
+            sum[p * TC4 + j] += v[p][k] * wk;
+          }
+        }
+      }
+      b_row += 4u * params.columns4;
+    }
+    for (var i = 0u; i < TP * TC4; i++) { // @unroll
+      total[i] += sum[i];
+    }
+  }
+  for (var p = 0u; p < TP; p++) { // @unroll
+    for (var j = 0u; j < TC4; j++) { // @unroll
+      if (first + p * SUBGROUP < params.rows && column + j < params.columns4) {
+        c[params.c_base + (a_begin + first + p * SUBGROUP) * params.columns4 + column + j] = total[p * TC4 + j];
+      }
+    }
+  }
+}

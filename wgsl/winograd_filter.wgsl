@@ -1,0 +1,58 @@
+// Winograd F(4×4, 3×3), filters: u = G · weight · Gᵀ (Lavin & Gray 2015), with the points 0, ±1/√2, ±√2, ∞, whose
+// rounding error is half of that of 0, ±1, ±2, ∞.
+//   weight  [9, C, O / 4]   vec4 along O, as conv2d has it
+//   u       [36, Ct, O / 4]  vec4 along O; these C input channels begin at vec4 `begin` of each of its matrices
+// One dispatch writes the matrices from `first` to before `end`: u may exceed what can be bound.
+// One invocation per input channel and vec4 of output channels.
+
+struct Params {
+  count: u32,
+  begin: u32,
+  total: u32,
+  first: u32,
+  end: u32,
+  u_base: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> u: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+const WORKGROUP: u32 = 64u;
+const ROOT2: f32 = 1.4142135623730951;
+
+fn transform(g: array<vec4<f32>, 3>) -> array<vec4<f32>, 6> {
+  let even1 = (2.0 * g[0] + g[2]) * (-1.0 / 3.0);
+  let odd1 = g[1] * (-ROOT2 / 3.0);
+  let even2 = (g[0] + 2.0 * g[2]) * (1.0 / 6.0);
+  let odd2 = g[1] * (ROOT2 / 6.0);
+  return array<vec4<f32>, 6>(g[0], even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2, g[2]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + local;
+  if (i >= params.count) {
+    return;
+  }
+  var rows: array<array<vec4<f32>, 6>, 3>;
+  for (var r = 0u; r < 3u; r++) { // @unroll
+    rows[r] = transform(array<vec4<f32>, 3>(
+      weight[(3u * r) * params.count + i],
+      weight[(3u * r + 1u) * params.count + i],
+      weight[(3u * r + 2u) * params.count + i],
+    ));
+  }
+  for (var s = 0u; s < 6u; s++) { // @unroll
+    let column = transform(array<vec4<f32>, 3>(rows[0][s], rows[1][s], rows[2][s]));
+    for (var r = 0u; r < 6u; r++) { // @unroll
+      if (6u * r + s >= params.first && 6u * r + s < params.end) {
+        u[(6u * r + s) * params.total + params.begin + i - params.u_base] = column[r];
+      }
+    }
+  }
+}
