@@ -21,5 +21,5 @@ export { NonFiniteError } from "./src/vsr/decode_stage.ts";
 export type { Progress, StageControl } from "./src/vsr/progress.ts";
 export type { Frame } from "./src/media/frame.ts";
 export type { AdapterFacts, GpuOptions } from "./src/gpu/device.ts";
-export { GpuError, NoAdapterError } from "./src/gpu/errors.ts";
+export { GpuError, LimitError, NoAdapterError } from "./src/gpu/errors.ts";
 export { CheckpointError, ConfigError, ListedError, MissingModelError } from "./src/checkpoint/errors.ts";

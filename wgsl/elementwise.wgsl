@@ -1,6 +1,6 @@
 // Elementwise operations on one to three tensors of one shape, by number:
 //
-//   0 add       y = a + b
+//   0 residual  y = max(a + b, 0)
 //   1 multiply  y = a · b
 //   2 GRU       y = (1 - b) · a + b · c
 //   3 scale     y = a · factor
@@ -36,6 +36,6 @@ fn main(
     case 1u: { y[i] = a[i] * b[i]; }
     case 2u: { y[i] = (1.0 - b[i]) * a[i] + b[i] * c[i]; }
     case 3u: { y[i] = a[i] * params.factor; }
-    default: { y[i] = a[i] + b[i]; }
+    default: { y[i] = max(a[i] + b[i], vec4<f32>()); }
   }
 }

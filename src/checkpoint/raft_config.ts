@@ -90,6 +90,12 @@ function problemsBetweenKeys(raw: v.InferOutput<typeof schema>): string[] {
         `wanted less than the last of context_encoder_layers, ${contextChannels}`,
     );
   }
+  if (raw.feature_encoder_norm_layer === "BatchNorm2d" && raw.batch_norm_statistics === "image") {
+    problems.push(
+      'feature_encoder_norm_layer is "BatchNorm2d" with batch_norm_statistics "image": torchvision pools both pictures ' +
+        'then, here each is encoded once for all its pairs; wanted "running" or another norm',
+    );
+  }
   for (const encoder of ["feature_encoder", "context_encoder"] as const) {
     if (raw[`${encoder}_block`] !== "BottleneckBlock") continue;
     const odd = raw[`${encoder}_layers`].slice(1, 4).filter((count) => count % 4 !== 0);

@@ -77,16 +77,20 @@ export class WeightView {
   async load(): Promise<void> {
     const { source, requests } = this.#ledger;
     if (this.#ledger.loaded) throw new Error(`Cannot load weights of "${source.description}" twice`);
-    const problems = this.#problems();
-    if (problems.length > 0) {
-      throw new CheckpointError(
-        `Cannot load "${source.description}": its tensors do not fit the network, ` +
-          `so configuration and weights are not of one model`,
-        problems,
-      );
-    }
+    this.check();
     this.#ledger.loaded = true;
     for (const { name, use } of requests.values()) await use(await source.read(this.#ledger.find(name)!));
+  }
+
+  /** The checks of `load()` alone: names and shapes of all tensors asked for. */
+  check(): void {
+    const problems = this.#problems();
+    if (problems.length === 0) return;
+    throw new CheckpointError(
+      `Cannot load "${this.#ledger.source.description}": its tensors do not fit the network, ` +
+        `so configuration and weights are not of one model`,
+      problems,
+    );
   }
 
   #problems(): string[] {

@@ -1,5 +1,5 @@
 import { CheckpointError, ConfigError, MissingModelError } from "../checkpoint/errors.ts";
-import { GpuError, NoAdapterError } from "../gpu/errors.ts";
+import { GpuError, LimitError, NoAdapterError } from "../gpu/errors.ts";
 import { FrameFolderError } from "../media/frame_folder.ts";
 import { NonFiniteError } from "../vsr/decode_stage.ts";
 
@@ -12,7 +12,7 @@ export const EXIT = {
   badInput: 65,
   /** The input does not exist or has no frames. */
   noInput: 66,
-  /** No usable GPU, or the model or parts of it are missing. */
+  /** No usable GPU or one too small for the frames, or the model or parts of it are missing. */
   unavailable: 69,
   /** An error that nobody expected. */
   bug: 70,
@@ -47,6 +47,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode;
   if (error instanceof FrameFolderError) return error.code === "no_input" ? EXIT.noInput : EXIT.badInput;
   if (error instanceof MissingModelError || error instanceof NoAdapterError) return EXIT.unavailable;
+  if (error instanceof LimitError) return EXIT.unavailable;
   if (error instanceof CheckpointError || error instanceof ConfigError) return EXIT.badInput;
   if (error instanceof NonFiniteError) return EXIT.badInput;
   if (error instanceof GpuError && (error.kind === "lost" || error.kind === "out-of-memory")) {

@@ -1,3 +1,5 @@
+import { LimitError } from "./errors.ts";
+
 /** A tensor to place: its size and the first and last node (inclusive) during which it must keep its bytes. */
 export interface ArenaItem {
   readonly byteLength: number;
@@ -39,7 +41,7 @@ export function planArenas(items: readonly ArenaItem[], options: ArenaOptions): 
   for (const i of order) {
     const size = roundUp(items[i]!.byteLength, alignment);
     if (size > maxArenaBytes) {
-      throw new RangeError(
+      throw new LimitError(
         `Cannot place a tensor of ${items[i]!.byteLength} bytes: an arena has ${maxArenaBytes}`,
       );
     }

@@ -1,4 +1,4 @@
-import { GpuError, NoAdapterError, toGpuError } from "./errors.ts";
+import { GpuError, LimitError, NoAdapterError, toGpuError } from "./errors.ts";
 import { dropPadding, padChannels, Tensor } from "./tensor.ts";
 
 /** How to choose and use a device. */
@@ -164,7 +164,7 @@ export class Gpu {
   /** A buffer; sizes beyond the device's limit are refused here, with the numbers. */
   createBuffer(byteLength: number, usage: number, label: string): GPUBuffer {
     if (byteLength > this.facts.maxBufferBytes) {
-      throw new RangeError(
+      throw new LimitError(
         `Cannot allocate "${label}": ${byteLength} bytes, this GPU allows ${this.facts.maxBufferBytes} per buffer`,
       );
     }

@@ -4,6 +4,12 @@ export class NoAdapterError extends Error {
   override name = "NoAdapterError";
 }
 
+/** What was asked for exceeds what this GPU can bind or allocate. */
+export class LimitError extends RangeError {
+  /** The class, for messages. */
+  override name = "LimitError";
+}
+
 /** The GPU reported an error (validation, out of memory, internal) or went away. */
 export class GpuError extends Error {
   /** The class, for messages. */

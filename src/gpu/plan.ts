@@ -38,10 +38,10 @@ export class Plan {
     }
   }
 
-  /** Encodes all dispatches in one compute pass. */
-  encode(encoder: GPUCommandEncoder): void {
+  /** Encodes all dispatches, or those from `from` to before `to`, in one compute pass. */
+  encode(encoder: GPUCommandEncoder, from = 0, to = this.nodes.length): void {
     const pass = encoder.beginComputePass();
-    for (const node of this.nodes) encodeNode(pass, node);
+    for (const node of this.nodes.slice(from, to)) encodeNode(pass, node);
     pass.end();
   }
 

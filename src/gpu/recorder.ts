@@ -1,5 +1,6 @@
 import { type ArenaPlan, planArenas } from "./arena.ts";
 import { BINDING_ALIGNMENT, type Gpu } from "./device.ts";
+import { LimitError } from "./errors.ts";
 import { compile, type CompiledKernel, type Constants, type Kernel, variantName } from "./kernel.ts";
 import { Plan, type PlanNode } from "./plan.ts";
 import { type Storage, Tensor } from "./tensor.ts";
@@ -80,7 +81,7 @@ export class Recorder {
     for (const [name, bound] of Object.entries(dispatch.bindings)) {
       const bytes = byteLength(bound);
       if (bytes > maxBindingBytes) {
-        throw new RangeError(
+        throw new LimitError(
           `Cannot run ${kernel.name} "${dispatch.label}": binding "${name}" has ${bytes} bytes, this GPU binds ${maxBindingBytes}`,
         );
       }

@@ -1,4 +1,5 @@
 import { BINDING_ALIGNMENT } from "../gpu/device.ts";
+import { LimitError } from "../gpu/errors.ts";
 
 /** Output rows [rowBegin, rowBegin + rows) of images [batchBegin, batchBegin + batch). */
 export interface Band {
@@ -33,7 +34,7 @@ export function rowBands(options: BandOptions): Band[] {
   let rows = height;
   while (!tensors.every((t) => t.band(rows) <= room)) {
     if (rows === 1) {
-      throw new RangeError(
+      throw new LimitError(
         `Cannot run "${label}": a single row exceeds the ${maxBindingBytes} bytes this GPU binds`,
       );
     }

@@ -8,7 +8,7 @@ import { assertShape } from "./shape.ts";
 const WORKGROUP = 64;
 
 /** Numbers of the operations in the shader. */
-const OPERATIONS = { add: 0, multiply: 1, gru_update: 2, scale: 3 } as const;
+const OPERATIONS = { residual_relu: 0, multiply: 1, gru_update: 2, scale: 3 } as const;
 
 /** Operations on one to three tensors of one shape. */
 export const elementwiseKernel: Kernel = defineKernel({
@@ -30,9 +30,14 @@ export interface GruUpdateOptions {
   readonly label: string;
 }
 
-/** `a` + `b`, of one shape. Throws `RangeError` where they differ. */
-export function add(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly label: string }): Tensor {
-  return elementwise(rec, [a, b], { operation: "add", label });
+/** The end of a residual block: max(`a` + `b`, 0), of one shape. Throws `RangeError` where they differ. */
+export function residualRelu(
+  rec: Recorder,
+  a: Tensor,
+  b: Tensor,
+  { label }: { readonly label: string },
+): Tensor {
+  return elementwise(rec, [a, b], { operation: "residual_relu", label });
 }
 
 /** `a` · `b` element by element, of one shape. Throws `RangeError` where they differ. */

@@ -4,7 +4,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../kernels/conv2d.ts";
 import { batchNorm, type BatchNormOptions, instanceNorm } from "../kernels/group_norm.ts";
-import { residualRelu } from "../kernels/residual_relu.ts";
+import { residualRelu } from "../kernels/elementwise.ts";
 import { Conv2d } from "../nn/conv2d.ts";
 import type { Weights } from "../nn/weights.ts";
 

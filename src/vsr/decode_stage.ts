@@ -1,4 +1,5 @@
 import type { Gpu } from "../gpu/device.ts";
+import type { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { scale } from "../kernels/elementwise.ts";
@@ -7,6 +8,7 @@ import { packPixels } from "../kernels/pixels.ts";
 import type { Frame } from "../media/frame.ts";
 import type { VAEDecoder } from "../models/vae.ts";
 import { copyTensor } from "./frame_store.ts";
+import { Pacer } from "./pacer.ts";
 import type { StageControl } from "./progress.ts";
 
 /** A decoded frame held values that are no numbers; nothing of it is handed out. */
@@ -24,8 +26,7 @@ interface DecodePlan {
   readonly input: Tensor;
   readonly packed: Tensor;
   readonly check: Tensor;
-  encode(encoder: GPUCommandEncoder): void;
-  destroy(): void;
+  readonly plan: Plan;
 }
 
 /**
@@ -39,27 +40,29 @@ export async function* decodeStage(
 ): AsyncGenerator<Frame> {
   const plans = new Map<8 | 16, DecodePlan>();
   const total = latents.length;
+  const pacer = new Pacer(gpu);
 
   async function start(index: number): Promise<DecodePlan> {
     signal?.throwIfAborted();
     const depth = bitDepth(index);
-    let plan = plans.get(depth);
-    if (!plan) {
-      plans.set(depth, plan = await recordDecode(gpu, decoder, { shape: latents[index]!.shape, depth }));
+    let recorded = plans.get(depth);
+    if (!recorded) {
+      recorded = await recordDecode(gpu, decoder, { shape: latents[index]!.shape, depth });
+      plans.set(depth, recorded);
     }
-    gpu.submit((encoder) => {
-      copyTensor(encoder, latents[index]!, plan.input);
-      plan.encode(encoder);
-    });
-    return plan;
+    const { input, plan } = recorded;
+    await pacer.submit([(encoder) => copyTensor(encoder, latents[index]!, input), plan], signal);
+    return recorded;
   }
 
   try {
+    onProgress?.({ stage: "decode", done: 0, total });
     let running = total > 0 ? await start(0) : null;
     for (let index = 0; index < total; index++) {
       const { packed, check, input } = running!;
       const words = await gpu.readRaw(packed);
       const [nonFinite] = await gpu.read(check);
+      pacer.settle(1);
       if (nonFinite !== 0) {
         throw new NonFiniteError(
           `Cannot write frame ${index}: ${nonFinite} of its decoded values are NaN or infinite. The model's weights or settings are at fault; nothing was written for this frame`,
@@ -75,7 +78,10 @@ export async function* decodeStage(
       yield { width, height, bitDepth: depth, data };
     }
   } finally {
-    for (const plan of plans.values()) plan.destroy();
+    for (const { plan, input } of plans.values()) {
+      plan.destroy();
+      gpu.free(input);
+    }
   }
 }
 
@@ -91,14 +97,5 @@ async function recordDecode(
   const check = finiteCheck(rec, picture, { label: "check frame" });
   const packed = packPixels(rec, picture, { bitDepth: depth, label: "pack frame" });
   const plan = await rec.finish([check, packed]);
-  return {
-    input,
-    check,
-    packed,
-    encode: (encoder) => plan.encode(encoder),
-    destroy: () => {
-      plan.destroy();
-      gpu.free(input);
-    },
-  };
+  return { input, check, packed, plan };
 }

@@ -6,7 +6,7 @@ import { bicubicUpsample } from "../kernels/bicubic_upsample.ts";
 import { upsampleFlow } from "../kernels/upsample_flow.ts";
 import { type RAFT, raftPaddedSize } from "../models/raft.ts";
 import { type Clip, copyTensor } from "./frame_store.ts";
-import { Pacer } from "./pacer.ts";
+import { Pacer, type Step } from "./pacer.ts";
 import type { StageControl } from "./progress.ts";
 
 /** Frames are upscaled by this factor before their flow is computed, and flows are in pixels of that size. */
@@ -51,23 +51,25 @@ export async function flowStage(
     const pacer = new Pacer(gpu);
     const total = count - 1;
     let done = 0;
+    onProgress?.({ stage: "flow", done, total });
     for (let frame = 0; frame < count; frame++) {
       signal?.throwIfAborted();
-      gpu.submit((commands) => {
-        frames.load(commands, frame, input);
-        encoder.plan.encode(commands);
-        for (const part of ["feature", "hidden", "context"] as const) {
-          copyTensor(commands, encoder.output[part], slots[frame % 2]![part]);
-        }
-        if (frame === 0) return;
-        for (const [flows, target] of [[forward, frame], [backward, frame - 1]] as const) {
-          const pair = pairs[target % 2]!;
-          const flow = gpu.tensor([1, height, width, 2], `flow of frame ${target}`);
-          flows.push(flow);
-          pair.plan.encode(commands);
-          copyTensor(commands, pair.flow, flow);
-        }
-      });
+      const steps: Step[] = [
+        (commands) => frames.load(commands, frame, input),
+        encoder.plan,
+        (commands) => {
+          for (const part of ["feature", "hidden", "context"] as const) {
+            copyTensor(commands, encoder.output[part], slots[frame % 2]![part]);
+          }
+        },
+      ];
+      for (const [flows, target] of frame > 0 ? [[forward, frame], [backward, frame - 1]] as const : []) {
+        const pair = pairs[target % 2]!;
+        const flow = gpu.tensor([1, height, width, 2], `flow of frame ${target}`);
+        flows.push(flow);
+        steps.push(pair.plan, (commands) => copyTensor(commands, pair.flow, flow));
+      }
+      await pacer.submit(steps, signal);
       if (frame === 0) continue;
       done += await pacer.submitted();
       onProgress?.({ stage: "flow", done, total });

@@ -55,4 +55,8 @@ export class PhiloxNoise implements Noise {
     this.#gpu.free(this.#counter);
     this.#plan.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }

@@ -92,6 +92,7 @@ export async function sampleStage(
     const pacer = new Pacer(gpu);
     const total = steps * count;
     let done = 0;
+    inputs.onProgress?.({ stage: "sample", done, total });
     for (const [step, t] of timesteps.entries()) {
       io.setTimestep(t, scheduler, { timesteps, index: step, eta: inputs.eta ?? 0 });
       const forward = step % 2 === 0;
@@ -100,16 +101,19 @@ export async function sampleStage(
         const frame = forward ? visit : count - 1 - visit;
         const { plan, previous, clean, guide } = visit > 0 && guided ? guided : alone;
         noise.fill(io.noise, { frame, stream: step + 1 });
-        gpu.submit((encoder) => {
-          frames.load(encoder, frame, io.frame);
-          copyTensor(encoder, latents[frame]!, io.latent);
-          if (guide) {
+        await pacer.submit([
+          (encoder) => {
+            frames.load(encoder, frame, io.frame);
+            copyTensor(encoder, latents[frame]!, io.latent);
+            if (!guide) return;
             copyTensor(encoder, forward ? flows!.forward[frame - 1]! : flows!.backward[frame]!, io.flow);
-          }
-          plan.encode(encoder);
-          copyTensor(encoder, previous, latents[frame]!);
-          copyTensor(encoder, clean, io.clean);
-        });
+          },
+          plan,
+          (encoder) => {
+            copyTensor(encoder, previous, latents[frame]!);
+            copyTensor(encoder, clean, io.clean);
+          },
+        ], signal);
         await inputs.onStep?.({ step, frame, latent: latents[frame]!, clean: io.clean, guide });
         done += await pacer.submitted();
         inputs.onProgress?.({ stage: "sample", done, total });

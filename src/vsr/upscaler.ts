@@ -1,17 +1,12 @@
 import { type ModelFolder, openModelFolder } from "../checkpoint/model_folder.ts";
-import { WeightView } from "../checkpoint/weight_view.ts";
 import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
-import { DGAFNet } from "../models/dgafnet.ts";
-import { RAFT } from "../models/raft.ts";
-import { UNet } from "../models/unet.ts";
-import { VAEDecoder } from "../models/vae.ts";
-import { Weights } from "../nn/weights.ts";
 import { decodeStage } from "./decode_stage.ts";
 import { type Flows, flowStage } from "./flow_stage.ts";
 import { FrameStore } from "./frame_store.ts";
+import { checkNetworks, loadNetwork } from "./networks.ts";
 import { PhiloxNoise } from "./noise.ts";
 import type { StageControl } from "./progress.ts";
 import { sampleStage } from "./sample_stage.ts";
@@ -53,7 +48,14 @@ export class Upscaler {
    */
   static async open({ model, ...gpuOptions }: UpscalerOptions): Promise<Upscaler> {
     const folder = await openModelFolder(model);
-    return new Upscaler(await Gpu.open(gpuOptions), folder);
+    const gpu = await Gpu.open(gpuOptions);
+    try {
+      await checkNetworks(gpu, folder);
+    } catch (error) {
+      gpu.close();
+      throw error;
+    }
+    return new Upscaler(gpu, folder);
   }
 
   /** The adapter in use. */
@@ -110,9 +112,8 @@ export class Upscaler {
   }
 
   async #flows(store: FrameStore, control: StageControl): Promise<Flows> {
-    return await this.#withNetwork("flow", (w) => new RAFT(w, this.#model.configs.flow!), async (raft) => {
-      return await flowStage(this.#gpu, raft, { frames: store, ...control });
-    });
+    using flow = await loadNetwork(this.#gpu, this.#model, "flow");
+    return await flowStage(this.#gpu, flow.network, { frames: store, ...control });
   }
 
   async #sample(
@@ -124,25 +125,18 @@ export class Upscaler {
       readonly conditioningScale: number;
     },
   ): Promise<Tensor[]> {
-    const gpu = this.#gpu, { configs } = this.#model;
-    const { data, shape } = await this.#model.readEmptyPrompt();
+    const gpu = this.#gpu, model = this.#model;
+    using unet = await loadNetwork(gpu, model, "unet");
+    using dgafnet = flows && await loadNetwork(gpu, model, "dgafnet");
+    const { data, shape } = await model.readEmptyPrompt();
     const context = gpu.tensor([1, ...shape], "prompt", data);
-    const noiseShape = [1, store.height, store.width, configs.unet.out_channels];
-    const noise = await PhiloxNoise.create(gpu, options.seed, noiseShape);
-    const scheduler = new Scheduler(configs.scheduler);
-    const run = (unet: UNet, dgafnet: DGAFNet | null) =>
-      sampleStage(gpu, { unet, dgafnet, context }, { ...options, frames: store, flows, noise, scheduler });
     try {
-      return await this.#withNetwork("unet", (w) => new UNet(w, configs.unet), async (unet) => {
-        if (!configs.dgafnet || !flows) return await run(unet, null);
-        return await this.#withNetwork(
-          "dgafnet",
-          (w) => new DGAFNet(w, configs.dgafnet!),
-          (d) => run(unet, d),
-        );
-      });
+      const noiseShape = [1, store.height, store.width, unet.network.config.out_channels];
+      using noise = await PhiloxNoise.create(gpu, options.seed, noiseShape);
+      const networks = { unet: unet.network, dgafnet: dgafnet?.network ?? null, context };
+      const scheduler = new Scheduler(model.configs.scheduler);
+      return await sampleStage(gpu, networks, { ...options, frames: store, flows, noise, scheduler });
     } finally {
-      noise.destroy();
       gpu.free(context);
     }
   }
@@ -151,32 +145,8 @@ export class Upscaler {
     latents: readonly Tensor[],
     options: StageControl & { readonly bitDepth: (frame: number) => 8 | 16 },
   ): AsyncGenerator<Frame> {
-    using source = await this.#model.openWeights("vae");
-    const weights = new Weights(this.#gpu, new WeightView(source), "vae");
-    try {
-      const decoder = new VAEDecoder(weights, this.#model.configs.vae);
-      await weights.load();
-      yield* decodeStage(this.#gpu, decoder, { latents, ...options });
-    } finally {
-      weights.free();
-    }
-  }
-
-  /** Builds and loads a network, hands it to `use`, and frees its weights. */
-  async #withNetwork<N, R>(
-    part: "unet" | "dgafnet" | "flow",
-    build: (w: Weights) => N,
-    use: (network: N) => Promise<R>,
-  ): Promise<R> {
-    using source = await this.#model.openWeights(part);
-    const weights = new Weights(this.#gpu, new WeightView(source), part);
-    try {
-      const network = build(weights);
-      await weights.load();
-      return await use(network);
-    } finally {
-      weights.free();
-    }
+    using vae = await loadNetwork(this.#gpu, this.#model, "vae");
+    yield* decodeStage(this.#gpu, vae.network, { latents, ...options });
   }
 
   /** Destroys the device; the upscaler cannot be used afterwards. */

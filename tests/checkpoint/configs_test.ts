@@ -387,3 +387,12 @@ Deno.test("parseModelIndex() takes 50 steps and scale 1 where the file says noth
     "f.json: num_inference_steps is 0, wanted a whole number from 1 to 100000",
   ]);
 });
+
+Deno.test("parseRAFTConfig() refuses statistics that pool both pictures", () => {
+  const config = { feature_encoder_norm_layer: "BatchNorm2d", batch_norm_statistics: "image" };
+  assert.throws(() => parseRAFTConfig(config, "flow/config.json"), /pools both pictures/);
+  assert.equal(
+    parseRAFTConfig({ ...config, batch_norm_statistics: "running" }, "x").feature_encoder_norm_layer,
+    "BatchNorm2d",
+  );
+});

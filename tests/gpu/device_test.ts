@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Gpu } from "../../src/gpu/device.ts";
-import type { GpuError } from "../../src/gpu/errors.ts";
+import { type GpuError, LimitError } from "../../src/gpu/errors.ts";
 
 /** Opens a device for tests that leave it in a bad state. */
 function open(): Promise<Gpu> {
@@ -73,7 +73,7 @@ Deno.test("Gpu.createBuffer() refuses a size beyond the limit, with the numbers"
   const limit = gpu.facts.maxBufferBytes;
   assert.throws(
     () => gpu.createBuffer(limit + 1, GPUBufferUsage.STORAGE, "huge"),
-    new RangeError(`Cannot allocate "huge": ${limit + 1} bytes, this GPU allows ${limit} per buffer`),
+    new LimitError(`Cannot allocate "huge": ${limit + 1} bytes, this GPU allows ${limit} per buffer`),
   );
 });
 

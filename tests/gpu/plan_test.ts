@@ -44,6 +44,21 @@ gpuTest("Plan.nodes carry label, kernel with variant and workgroups in the order
   assert.deepEqual([...await gpu.read(second)], [10, 20, 30, 40]);
 });
 
+gpuTest("Plan.encode() replays a range of its dispatches", async (gpu) => {
+  const rec = new Recorder(gpu);
+  let y = gpu.tensor([1], "x", Float32Array.of(1));
+  const outputs = [2, 3, 5].map((factor) => y = recordScale(rec, y, { factor, label: `times ${factor}` }));
+  using plan = await rec.finish(outputs);
+  plan.poison(gpu);
+  async function values(): Promise<number[]> {
+    return (await Promise.all(outputs.map((t) => gpu.read(t)))).map(([v]) => v!);
+  }
+  gpu.submit((encoder) => plan.encode(encoder, 0, 2));
+  assert.deepEqual(await values(), [2, 6, NaN]);
+  gpu.submit((encoder) => plan.encode(encoder, 2));
+  assert.deepEqual(await values(), [2, 6, 30]);
+});
+
 Deno.test("Plan.destroy() makes a later replay an error", async () => {
   using gpu = await Gpu.open({ allowCpu: true });
   const rec = new Recorder(gpu);

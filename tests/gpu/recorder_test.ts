@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Gpu } from "../../src/gpu/device.ts";
+import { LimitError } from "../../src/gpu/errors.ts";
 import { defineKernel } from "../../src/gpu/kernel.ts";
 import { type Dispatch, Recorder, slice } from "../../src/gpu/recorder.ts";
 import { Tensor } from "../../src/gpu/tensor.ts";
@@ -74,7 +75,7 @@ gpuTest("Recorder.run() refuses bindings beyond the limit and takes slices of th
   const x = filled(gpu, 3);
   assert.throws(
     () => run(gpu, { bindings: { x, y: new Tensor([1], "y") } }),
-    new RangeError(`Cannot run scale "layer": binding "x" has ${BYTES} bytes, this GPU binds 512`),
+    new LimitError(`Cannot run scale "layer": binding "x" has ${BYTES} bytes, this GPU binds 512`),
   );
   const rec = new Recorder(gpu);
   const y = rec.tensor(SHAPE, "y");
@@ -216,6 +217,35 @@ gpuTest("Recorder.finish() binds views of a tensor to its bytes", async (gpu) =>
   using plan = await rec.finish([y]);
   gpu.submit((encoder) => plan.encode(encoder));
   await assertFilled(gpu, y, 30);
+});
+
+gpuTest(
+  "Recorder.once() runs its dispatches when the plan is finished, and keeps what they wrote",
+  async (gpu) => {
+    const rec = new Recorder(gpu);
+    const weight = filled(gpu, 3), x = filled(gpu, 1);
+    const prepared = rec.once(() => recordScale(rec, weight, { factor: 10, label: "prepare" }));
+    const chain = recordChain(rec, x, 4);
+    const y = recordScale(rec, prepared, { factor: 1, label: "use" });
+    using plan = await rec.finish([chain[3]!, y]);
+    assert.ok(plan.nodes.every(({ label }) => label !== "prepare"));
+    gpu.write(weight, new Float32Array(256).fill(-1));
+    for (let replay = 0; replay < 2; replay++) {
+      gpu.submit((encoder) => plan.encode(encoder));
+      await assertFilled(gpu, y, 30);
+      await assertFilled(gpu, chain[3]!, 16);
+    }
+  },
+);
+
+gpuTest("Recorder.once() refuses to read what only replays write", async (gpu) => {
+  const rec = new Recorder(gpu);
+  const [late] = recordChain(rec, filled(gpu, 1), 1);
+  const y = rec.once(() => recordScale(rec, late!, { factor: 1, label: "prepare" }));
+  await assert.rejects(
+    rec.finish([y]),
+    new TypeError('Cannot run scale "prepare": "x" is read before anything wrote it'),
+  );
 });
 
 gpuTest("Recorder.tap() keeps watched tensors to the end and ignores the others", async (gpu) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { LimitError } from "../../src/gpu/errors.ts";
 import { type BandOptions, flatChunks, rowBands, spread } from "../../src/kernels/bands.ts";
 
 /** Images of `height` rows of 1,000 bytes. */
@@ -40,7 +41,7 @@ Deno.test("rowBands() obeys the tensor that needs the most, halos included", () 
 Deno.test("rowBands() refuses a row that cannot be bound", () => {
   assert.throws(
     () => rowBands(options(1, 20, 1255)),
-    new RangeError('Cannot run "layer": a single row exceeds the 1255 bytes this GPU binds'),
+    new LimitError('Cannot run "layer": a single row exceeds the 1255 bytes this GPU binds'),
   );
 });
 

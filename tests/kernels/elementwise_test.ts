@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
-import { add, gruUpdate, multiply, scale } from "../../src/kernels/elementwise.ts";
+import { gruUpdate, multiply, residualRelu, scale } from "../../src/kernels/elementwise.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
 import { assertSameInBands } from "../_banded.ts";
 import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
@@ -11,28 +11,28 @@ const SHAPES = [[1, 8, 8, 4], [2, 5, 9, 7], [3, 11, 130], [1, 1]];
 
 function recordAll(rec: Recorder, [a, b, c]: readonly [Tensor, Tensor, Tensor]): Tensor[] {
   return [
-    add(rec, a, b, { label: "add" }),
+    residualRelu(rec, a, b, { label: "residual" }),
     multiply(rec, a, b, { label: "multiply" }),
     gruUpdate(rec, { h: a, z: b, q: c, label: "gru" }),
   ];
 }
 
 for (const shape of SHAPES) {
-  gpuTest(`add(), multiply() and gruUpdate() equal the loops for [${shape}]`, async (gpu) => {
+  gpuTest(`residualRelu(), multiply() and gruUpdate() equal the loops for [${shape}]`, async (gpu) => {
     const [a, aData] = signalTensor(gpu, `a ${shape}`, shape);
     const [b, bData] = signalTensor(gpu, `b ${shape}`, shape);
     const [c, cData] = signalTensor(gpu, `c ${shape}`, shape);
     const [sum, product, state] = await evaluate(gpu, (rec) => recordAll(rec, [a, b, c]));
-    assertAllClose(sum!, loops.add(aData, bData), TOLERANCE.f32);
+    assertAllClose(sum!, loops.residualRelu(aData, bData), TOLERANCE.f32);
     assertAllClose(product!, loops.multiply(aData, bData), TOLERANCE.f32);
     assertAllClose(state!, loops.gruUpdate(aData, bData, cData), TOLERANCE.f32);
   });
 }
 
-gpuTest("add() takes the same tensor twice", async (gpu) => {
+gpuTest("residualRelu() takes the same tensor twice", async (gpu) => {
   const x = gpu.tensor([1, 3], "x", Float32Array.of(1, -2, 0.5));
-  const [y] = await evaluate(gpu, (rec) => add(rec, x, x, { label: "twice" }));
-  assert.deepEqual([...y!], [2, -4, 1]);
+  const [y] = await evaluate(gpu, (rec) => residualRelu(rec, x, x, { label: "twice" }));
+  assert.deepEqual([...y!], [2, 0, 1]);
 });
 
 gpuTest("elementwise kernels give the same bytes in bands", async (gpu) => {

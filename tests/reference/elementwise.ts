@@ -1,6 +1,6 @@
-/** `a` + `b`. */
-export function add(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
-  return Float64Array.from(a, (v, i) => v + b[i]!);
+/** max(a + b, 0). */
+export function residualRelu(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  return Float64Array.from(a, (v, i) => Math.max(v + b[i]!, 0));
 }
 
 /** `a` · `b`. */

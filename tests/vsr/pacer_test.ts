@@ -1,73 +1,146 @@
 import assert from "node:assert/strict";
 import type { Gpu } from "../../src/gpu/device.ts";
-import { Pacer } from "../../src/vsr/pacer.ts";
+import { Plan, type PlanNode } from "../../src/gpu/plan.ts";
+import { Pacer, type Step } from "../../src/vsr/pacer.ts";
 
-/** Runs `body` on a clock that only its GPU's waits move, by `unitMs` per unit submitted since the last. */
-async function onClock(
-  unitMs: () => number,
-  body: (pacer: Pacer, state: { waits: number; submit(): Promise<number> }) => Promise<void>,
-): Promise<void> {
-  const { now } = performance;
-  let clock = 0, queued = 0;
-  performance.now = () => clock;
-  const state = {
-    waits: 0,
-    submit() {
-      queued++;
-      return pacer.submitted();
-    },
-  };
-  const gpu = {
-    done() {
-      state.waits++;
-      clock += queued * unitMs();
-      queued = 0;
-      return Promise.resolve();
-    },
-  };
-  const pacer = new Pacer(gpu as unknown as Gpu);
-  try {
-    await body(pacer, state);
-  } finally {
-    performance.now = now;
+/** Stands for a GPU: logs what is submitted, and takes `stepMs` per dispatch or copy, on a clock of its own. */
+class FakeGpu {
+  readonly submissions: string[][] = [];
+  waits = 0;
+  stepMs = 1;
+  now = 0;
+  #pending = 0;
+
+  submit(body: (encoder: GPUCommandEncoder) => void): void {
+    const log: string[] = [];
+    const pass = {
+      setPipeline: (label: unknown) => log.push(String(label)),
+      setBindGroup() {},
+      dispatchWorkgroups() {},
+      end() {},
+    };
+    body({ beginComputePass: () => pass, insertDebugMarker: (label: string) => log.push(label) } as never);
+    this.submissions.push(log);
+    this.#pending += log.length;
+  }
+
+  done(): Promise<void> {
+    this.waits++;
+    this.now += this.#pending * this.stepMs;
+    this.#pending = 0;
+    return Promise.resolve();
   }
 }
 
-Deno.test("Pacer waits for the first unit, then for twice as many each time, up to 300 ms of work", async () => {
-  await onClock(() => 30, async (_, state) => {
-    const finished = [];
-    for (let i = 0; i < 35; i++) finished.push(await state.submit());
-    assert.deepEqual(finished.filter((n) => n > 0), [1, 2, 4, 8, 10, 10]);
-    assert.deepEqual(finished.slice(0, 7), [1, 0, 2, 0, 0, 0, 4]);
+/** A copy by the name `label`. */
+function copy(label: string): Step {
+  return (encoder) => encoder.insertDebugMarker(label);
+}
+
+/** A plan of `count` dispatches named by their numbers. */
+function planOf(count: number): Plan {
+  const nodes = Array.from({ length: count }, (_, i) => ({ pipeline: `${i}`, workgroups: [1, 1, 1] }));
+  return new Plan(nodes as unknown as PlanNode[], []);
+}
+
+function pacerTest(name: string, body: (pacer: Pacer, gpu: FakeGpu) => Promise<void>): void {
+  Deno.test(name, async () => {
+    const { now } = performance;
+    const gpu = new FakeGpu();
+    performance.now = () => gpu.now;
+    try {
+      await body(new Pacer(gpu as unknown as Gpu), gpu);
+    } finally {
+      performance.now = now;
+    }
   });
+}
+
+/** Submits `count` units of one copy; returns the numbers of units that `submitted()` called finished. */
+async function submitUnits(pacer: Pacer, count: number): Promise<number[]> {
+  const finished = [];
+  for (let i = 0; i < count; i++) {
+    await pacer.submit([copy(`unit ${i}`)]);
+    finished.push(await pacer.submitted());
+  }
+  return finished;
+}
+
+pacerTest("Pacer waits for twice as many units each time, up to 300 ms of work", async (pacer, gpu) => {
+  gpu.stepMs = 30;
+  const finished = await submitUnits(pacer, 35);
+  assert.deepEqual(finished.slice(0, 7), [1, 0, 2, 0, 0, 0, 4]);
+  assert.deepEqual(finished.filter((n) => n > 0), [1, 2, 4, 8, 10, 10]);
+  assert.equal(gpu.submissions.length, 35);
 });
 
-Deno.test("Pacer waits for each unit where one takes longer than 300 ms", async () => {
-  await onClock(() => 301, async (_, state) => {
-    for (let i = 0; i < 5; i++) assert.equal(await state.submit(), 1);
-    assert.equal(state.waits, 5);
-  });
+pacerTest("Pacer waits for each unit where one takes longer than 300 ms", async (pacer, gpu) => {
+  gpu.stepMs = 301;
+  assert.deepEqual(await submitUnits(pacer, 5), [1, 1, 1, 1, 1]);
+  assert.equal(gpu.waits, 5);
 });
 
-Deno.test("Pacer waits more often again when units get slower", async () => {
-  let unitMs = 20;
-  await onClock(() => unitMs, async (_, state) => {
-    for (let i = 0; i < 15; i++) await state.submit();
-    unitMs = 150;
-    const finished = [];
-    for (let i = 0; i < 19; i++) finished.push(await state.submit());
-    assert.deepEqual(finished.filter((n) => n > 0), [15, 2, 2]);
-  });
+pacerTest("Pacer waits more often again when units get slower", async (pacer, gpu) => {
+  gpu.stepMs = 20;
+  await submitUnits(pacer, 15);
+  gpu.stepMs = 150;
+  assert.deepEqual((await submitUnits(pacer, 19)).filter((n) => n > 0), [15, 2, 2]);
 });
 
-Deno.test("Pacer.drain() waits for what is queued, and not at all for nothing", async () => {
-  await onClock(() => 1, async (pacer, state) => {
-    assert.equal(await pacer.drain(), 0);
-    assert.equal(state.waits, 0);
-    await state.submit();
-    assert.equal(await state.submit(), 0);
-    assert.equal(await pacer.drain(), 1);
-    assert.equal(await pacer.drain(), 0);
-    assert.equal(state.waits, 2);
-  });
+pacerTest("Pacer.drain() waits for what is queued, and not at all for nothing", async (pacer, gpu) => {
+  assert.equal(await pacer.drain(), 0);
+  assert.equal(gpu.waits, 0);
+  assert.deepEqual(await submitUnits(pacer, 2), [1, 0]);
+  assert.equal(await pacer.drain(), 1);
+  assert.equal(await pacer.drain(), 0);
+  assert.equal(gpu.waits, 2);
+});
+
+pacerTest("Pacer.submit() cuts the first unit into 16 pieces and keeps the order", async (pacer, gpu) => {
+  await pacer.submit([copy("before"), planOf(31), copy("between"), planOf(1), copy("after")]);
+  const steps = gpu.submissions.flat();
+  const numbers = Array.from({ length: 31 }, (_, i) => String(i));
+  assert.deepEqual(steps, ["before", ...numbers, "between", "0", "after"]);
+  for (const piece of gpu.submissions) {
+    assert.ok(piece.filter((label) => /^\d/.test(label)).length <= 2, `a piece of ${piece}`);
+  }
+  assert.equal(gpu.waits, gpu.submissions.length - 1, "one wait between any two pieces");
+});
+
+pacerTest("Pacer.submit() cuts long units to 600 ms and leaves short ones whole", async (pacer, gpu) => {
+  const unit = [copy("before"), planOf(100)];
+  gpu.stepMs = 3000 / 101;
+  await pacer.submit(unit);
+  assert.equal(await pacer.submitted(), 1);
+  gpu.submissions.length = 0;
+  await pacer.submit(unit);
+  assert.deepEqual(gpu.submissions.map((piece) => piece.length), [21, 20, 20, 20, 20]);
+
+  gpu.stepMs = 0.1;
+  assert.equal(await pacer.submitted(), 1);
+  gpu.submissions.length = 0;
+  await pacer.submit(unit);
+  assert.ok(await pacer.submitted());
+  gpu.submissions.length = 0;
+  const { waits } = gpu;
+  await pacer.submit(unit);
+  assert.deepEqual([gpu.submissions.length, gpu.waits], [1, waits]);
+});
+
+pacerTest("Pacer.submit() stops between pieces when aborted, with the reason", async (pacer, gpu) => {
+  const controller = new AbortController(), reason = new Error("enough");
+  const abort: Step = () => controller.abort(reason);
+  await assert.rejects(
+    pacer.submit([planOf(16), abort, planOf(16)], controller.signal),
+    (error) => error === reason,
+  );
+  const sent = gpu.submissions.flat().length;
+  assert.ok(sent >= 16 && sent < 32, `${sent} dispatches were sent`);
+});
+
+pacerTest("Pacer lets timers run while it waits", async (pacer) => {
+  let ran = false;
+  setTimeout(() => ran = true, 0);
+  await submitUnits(pacer, 1);
+  assert.ok(ran);
 });
