@@ -3,8 +3,8 @@
 //   b  [B, K, N / 4]  vec4 along N
 //   c  [B, M, N / 4]  vec4 along N
 // A workgroup of LANES_M × LANES_N threads computes BM = LANES_M · TM rows × BN4 = LANES_N · TN4 vec4 of columns; in
-// each step it stages BK4 vec4 of the inner axis of both operands. One batch per z. *_base is the first
-// vec4 of the dispatch within what is bound.
+// each step it stages BK4 vec4 of the inner axis of both operands. One matrix i per z. *_base is the first vec4 of the
+// dispatch within what is bound.
 
 struct Params {
   rows: u32,

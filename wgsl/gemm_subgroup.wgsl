@@ -1,9 +1,9 @@
-// Batched matrix product in registers: c[b] = a[b] · b[b], f32.
-//   a   [B, M, K / 4]  vec4 along K
-//   b   [B, K, N / 4]  vec4 along N
-//   c   [B, M, N / 4]  vec4 along N
+// Batched matrix product in registers: c[i] = a[i] · b[i], f32.
+//   a  [B, M, K / 4]  vec4 along K
+//   b  [B, K, N / 4]  vec4 along N
+//   c  [B, M, N / 4]  vec4 along N
 // A subgroup computes SUBGROUP · TP rows × 4 · TC4 columns: each lane owns TP rows, loads them itself, and gets the
-// other operand, which the lanes load together, by subgroup broadcast. No workgroup memory. One batch per z.
+// other operand, which the lanes load together, by subgroup broadcast. No workgroup memory. One matrix i per z.
 // *_base is the first vec4 of the dispatch within what is bound.
 // Needs subgroups of exactly SUBGROUP lanes, and TC4 a divisor or a multiple of SUBGROUP.
 

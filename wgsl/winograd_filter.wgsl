@@ -1,6 +1,6 @@
 // Winograd F(4×4, 3×3), filters: u = G · weight · Gᵀ (Lavin & Gray 2015), with the points 0, ±1/√2, ±√2, ∞, whose
 // rounding error is half of that of 0, ±1, ±2, ∞.
-//   weight  [9, C, O / 4]   vec4 along O, as conv2d has it
+//   weight  [9, C, O / 4]    vec4 along O, as conv2d has it
 //   u       [36, Ct, O / 4]  vec4 along O; these C input channels begin at vec4 `begin` of each of its matrices
 // One dispatch writes the matrices from `first` to before `end`: u may exceed what can be bound.
 // One invocation per input channel and vec4 of output channels.

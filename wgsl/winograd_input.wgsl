@@ -1,14 +1,15 @@
 // Winograd F(4×4, 3×3), input: v = Bᵀ · d · B for every 6×6 patch d of the normalised, activated, padded input.
 //
-//   d[n, y, x, c] = activation((x - mean) · scale + bias), 0 outside      (norm only where has_norm)
+//   d[n, y, x, c] = activation((x - mean) · scale + bias) inside the image, 0 outside
 //
-//   x, x2   [N, src_height, src_width, Ca / 4 and Cb / 4]  read as if concatenated and resized (nearest) to
-//                                                          height × width; x2 only where SECOND
-//   stats   [N, 2, C]                 mean and scale per channel
-//   bias    [1, C]                    f32
-//   v       [36, tiles, C / 4]        tile = (image, tile row, tile column) of the band
+//   x, x2   [N, src_height, src_width, Ca / 4 and Cb / 4]  vec4 along C; read as if concatenated, and resized (nearest)
+//                                                          to height × width; x2 only where SECOND
+//   stats   [N or 1, 2, C]      f32; row 0 mean, row 1 scale; stats_stride4 is 0 where one row pair serves all images
+//   bias    [C]                 f32
+//   v       [36, tiles, C / 4]  vec4 along C; tile = (image, tile row, tile column) of the band
 // A tile is 4×4 outputs, so patches overlap by 2; the convolution pads by 1. One invocation per tile and vec4 of
-// channels. One dispatch computes tile rows from row_begin of images from batch_begin on.
+// channels. One dispatch computes `rows` tile rows from row_begin of images from batch_begin on. *_base is the first
+// vec4 that is bound.
 
 struct Params {
   batch_begin: u32,
@@ -22,7 +23,9 @@ struct Params {
   src_width: u32,
   channels4: u32,
   first_channels4: u32,
+  stats_stride4: u32,
   has_norm: u32,
+  has_bias: u32,
   x_base: u32,
   x2_base: u32,
 }
@@ -48,17 +51,21 @@ struct Norm {
 }
 
 fn load_norm(n: u32, c4: u32) -> Norm {
-  if (params.has_norm == 0u) {
-    return Norm(vec4<f32>(), vec4<f32>(1.0), vec4<f32>());
+  var norm = Norm(vec4<f32>(), vec4<f32>(1.0), vec4<f32>());
+  if (params.has_norm != 0u) {
+    norm.mean = stats[n * params.stats_stride4 + c4];
+    norm.scale = stats[n * params.stats_stride4 + params.channels4 + c4];
   }
-  let at = 2u * n * params.channels4 + c4;
-  return Norm(stats[at], stats[at + params.channels4], bias[c4]);
+  if (params.has_bias != 0u) {
+    norm.bias = bias[c4];
+  }
+  return norm;
 }
 
-fn load_pixel(n: u32, y: i32, xx: i32, c4: u32, norm: Norm) -> vec4<f32> {
-  let inside = y >= 0 && y < i32(params.height) && xx >= 0 && xx < i32(params.width);
-  let sy = nearest(u32(max(y, 0)), params.src_height, params.height);
-  let sx = nearest(u32(max(xx, 0)), params.src_width, params.width);
+fn load_pixel(n: u32, row: i32, column: i32, c4: u32, norm: Norm) -> vec4<f32> {
+  let inside = row >= 0 && row < i32(params.height) && column >= 0 && column < i32(params.width);
+  let sy = nearest(u32(max(row, 0)), params.src_height, params.height);
+  let sx = nearest(u32(max(column, 0)), params.src_width, params.width);
   let pixel = (n * params.src_height + sy) * params.src_width + sx;
   var value: vec4<f32>;
   if (SECOND == 1u && c4 >= params.first_channels4) {

@@ -1,9 +1,10 @@
 // Winograd F(4×4, 3×3), output: y = activation(Aᵀ · m · A + bias + channel_add) · scale + residual.
-//   m            [36, tiles, O / 4]  products of transformed input and filters
-//   bias         [O]                 f32
-//   channel_add  [N, O]              f32, or [1, O] with add_stride4 0
+//   m            [36, tiles, O / 4]     vec4 along O; products of transformed input and filters
+//   bias         [O]                    f32
+//   channel_add  [N, O]                 f32, or [1, O] with add_stride4 0
 //   residual, y  [N, height, width, O]  f32; has_residual 2 adds it before the activation instead
-// One invocation per tile of 4×4 outputs and vec4 of channels. Channels beyond O in the last vec4 are written as 0.
+// One invocation per tile of 4×4 outputs and vec4 of channels; tiles and bands as in winograd_input.wgsl. *_base is the
+// first vec4 that is bound. Channels beyond O in the last vec4 are written as 0.
 
 struct Params {
   batch_begin: u32,

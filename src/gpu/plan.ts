@@ -14,11 +14,19 @@ export interface PlanNode {
 /** Recorded GPU work that can be replayed any number of times; owns its memory. */
 export class Plan {
   readonly nodes: readonly PlanNode[];
+  readonly #setup: readonly PlanNode[];
   readonly #buffers: readonly GPUBuffer[];
 
-  constructor(nodes: readonly PlanNode[], buffers: readonly GPUBuffer[]) {
+  /** `setup` runs before the first replay, in `prepare()`. */
+  constructor(nodes: readonly PlanNode[], setup: readonly PlanNode[], buffers: readonly GPUBuffer[]) {
     this.nodes = nodes;
+    this.#setup = setup;
     this.#buffers = buffers;
+  }
+
+  /** Computes what stays the same in all replays. */
+  prepare(gpu: Gpu): void {
+    if (this.#setup.length > 0) gpu.submit((encoder) => encodeNodes(encoder, this.#setup));
   }
 
   /** Bytes of GPU memory held by this plan (arenas and uniforms; weights and inputs are not its own). */
@@ -26,7 +34,7 @@ export class Plan {
     return this.#buffers.reduce((sum, b) => sum + b.size, 0);
   }
 
-  /** Fills the plan's tensors with NaN, so that a value nobody wrote shows in the results. */
+  /** Fills the plan's tensors with NaN, so that a value nobody wrote shows in the results; prepares it again. */
   poison(gpu: Gpu): void {
     for (const buffer of this.#buffers) {
       if (!(buffer.usage & GPUBufferUsage.STORAGE)) continue;
@@ -36,13 +44,12 @@ export class Plan {
         gpu.device.queue.writeBuffer(buffer, at, chunk, 0, size / 4);
       }
     }
+    this.prepare(gpu);
   }
 
   /** Encodes all dispatches, or those from `from` to before `to`, in one compute pass. */
   encode(encoder: GPUCommandEncoder, from = 0, to = this.nodes.length): void {
-    const pass = encoder.beginComputePass();
-    for (const node of this.nodes.slice(from, to)) encodeNode(pass, node);
-    pass.end();
+    encodeNodes(encoder, this.nodes.slice(from, to));
   }
 
   /** Frees the plan's memory; its outputs are gone. */
@@ -53,6 +60,12 @@ export class Plan {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+function encodeNodes(encoder: GPUCommandEncoder, nodes: readonly PlanNode[]): void {
+  const pass = encoder.beginComputePass();
+  for (const node of nodes) encodeNode(pass, node);
+  pass.end();
 }
 
 /** Encodes one dispatch. */

@@ -50,6 +50,7 @@ export class Recorder {
   readonly gpu: Gpu;
   readonly #nodes: Node[] = [];
   readonly #setup: Node[] = [];
+  readonly #done: (() => void)[] = [];
   #inSetup = false;
   readonly #virtual = new Set<Storage>();
   readonly #watch: ((label: string) => boolean) | null;
@@ -99,9 +100,11 @@ export class Recorder {
 
   /**
    * What `body` records runs once, when the plan is finished, and not at each replay; its tensors keep their values.
-   * For what depends on weights and constant inputs alone.
+   * For what depends on weights and constant inputs alone. `done` is called when the plan is finished, so that a
+   * caller who keeps the result for other plans knows that there is one.
    */
-  once<T>(body: () => T): T {
+  once<T>(body: () => T, done?: () => void): T {
+    if (done) this.#done.push(done);
     const outer = this.#inSetup;
     this.#inSetup = true;
     try {
@@ -192,9 +195,11 @@ export class Recorder {
         const name = variantName(node.kernel, node.constants ?? {});
         return { pipeline, group, workgroups: node.workgroups, label: node.label, kernel: name };
       });
-      const setup = new Plan(nodes.slice(0, this.#setup.length), []);
-      if (setup.nodes.length) gpu.submit((encoder) => setup.encode(encoder));
-      return new Plan(nodes.slice(this.#setup.length), [...arenas, nothing, params]);
+      const count = this.#setup.length;
+      const finished = new Plan(nodes.slice(count), nodes.slice(0, count), [...arenas, nothing, params]);
+      finished.prepare(gpu);
+      for (const done of this.#done) done();
+      return finished;
     });
   }
 }

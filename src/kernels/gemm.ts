@@ -3,6 +3,7 @@ import tiledSource from "../../wgsl/gemm.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { type Recorder, slice } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { rowBands } from "./bands.ts";
 import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
@@ -33,36 +34,48 @@ export const gemmSubgroupKernel: Kernel = defineKernel({
  */
 export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly label: string }): Tensor {
   const [batch = 1, rows = 1, inner = 1] = a.shape, columns = b.size(-1);
-  if (inner % 4 || b.size(0) !== batch || b.size(1) !== inner) {
-    throw new RangeError(`Cannot run gemm "${label}": [${a.shape}] times [${b.shape}]`);
+  if (a.shape.length !== 3 || inner % 4 || String(b.shape) !== String([batch, inner, columns])) {
+    throw new RangeError(
+      `Cannot run gemm "${label}": [${a.shape}] times [${b.shape}], [B, M, K] times [B, K, N] with K a multiple of 4 wanted`,
+    );
   }
   const c = rec.tensor([batch, rows, columns], label);
   const variant = gemmVariant(rec.gpu.facts, { rows, columns4: c.channels4 });
   const kernel = variant.kernel === "tiled" ? gemmKernel : gemmSubgroupKernel;
-  const tensors = [a, b, c] as const;
-  const largest = Math.max(...tensors.map((t) => t.storage.byteLength / batch));
-  const perDispatch = Math.max(1, Math.floor((rec.gpu.facts.maxBindingBytes - 256) / largest));
-  const fits = tensors.every((t) => t.storage.byteLength <= rec.gpu.facts.maxBindingBytes);
-  const step = fits ? batch : perDispatch;
-  for (let first = 0; first < batch; first += step) {
-    const end = Math.min(first + step, batch);
-    const [sa, sb, sc] = tensors.map((t) => slice(t, first * t.vec4s / batch, end * t.vec4s / batch));
+  // Each matrix is computed by itself: bands of matrices serve as well as bands of rows.
+  const bands = rowBands({
+    batch: 1,
+    height: batch,
+    maxBindingBytes: rec.gpu.facts.maxBindingBytes,
+    tensors: [a, b, c].map((t) => ({
+      total: t.storage.byteLength,
+      band: (matrices) => t.storage.byteLength / batch * matrices,
+    })),
+    label,
+  });
+  for (const { rowBegin: first, rows: matrices } of bands) {
+    const band = (t: Tensor) => {
+      const size = t.vec4s / batch;
+      const bound = slice(t, first * size, (first + matrices) * size);
+      return { bound, base: first * size - bound.base };
+    };
+    const aBand = band(a), bBand = band(b), cBand = band(c);
     rec.run(kernel, {
       label,
       constants: variant.constants,
-      bindings: { a: sa!, b: sb!, c: sc! },
+      bindings: { a: aBand.bound, b: bBand.bound, c: cBand.bound },
       params: {
         rows,
         inner4: inner / 4,
         columns4: c.channels4,
-        a_base: first * a.vec4s / batch - sa!.base,
-        b_base: first * b.vec4s / batch - sb!.base,
-        c_base: first * c.vec4s / batch - sc!.base,
+        a_base: aBand.base,
+        b_base: bBand.base,
+        c_base: cBand.base,
       },
       workgroups: [
         Math.ceil(rows / variant.tileRows),
         Math.ceil(c.channels4 / variant.tileColumns4),
-        end - first,
+        matrices,
       ],
     });
   }

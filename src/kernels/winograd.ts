@@ -5,15 +5,17 @@ import outputSource from "../../wgsl/winograd_output.wgsl" with { type: "text" }
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { type Recorder, slice } from "../gpu/recorder.ts";
 import { Tensor } from "../gpu/tensor.ts";
-import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
+import { activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { type Band, rowBands, spread } from "./bands.ts";
+import type { Conv2dOptions } from "./conv2d.ts";
 import { gemm } from "./gemm.ts";
 import type { KnownNorm } from "./group_norm.ts";
+import { assertShape, imageShape } from "./shape.ts";
 
 const WORKGROUP = 64;
 /** Outputs of a tile in each direction, and frequencies of a tile. */
 const TILE = 4, FREQUENCIES = 36;
-/** Bands are cut so that transformed input and products stay below this, together with what may be bound. */
+/** Bands are cut so that transformed input and products stay below this each, or are one row of tiles. */
 const SCRATCH_BYTES = 2 ** 27;
 
 /** Filters to the 36 frequencies. */
@@ -42,7 +44,9 @@ export const winogradInputKernel: Kernel = defineKernel({
     src_width: "u32",
     channels4: "u32",
     first_channels4: "u32",
+    stats_stride4: "u32",
     has_norm: "u32",
+    has_bias: "u32",
     x_base: "u32",
     x2_base: "u32",
   },
@@ -77,36 +81,52 @@ export const winogradOutputKernel: Kernel = defineKernel({
   variants: Object.values(ACTIVATIONS).map((ACTIVATION) => ({ ACTIVATION })),
 });
 
-/** Options of `winogradConv2d()`; those without a comment are as in `Conv2dOptions`. */
-export interface WinogradOptions {
-  /** [36, C, O], from `winogradFilter()`; C counts all inputs. */
+/** Options of `winogradConv2d()`; those without a comment are as for `conv2d()`. */
+export interface WinogradOptions extends
+  Pick<
+    Conv2dOptions,
+    "bias" | "activation" | "channelAdd" | "scale" | "residual" | "accumulate" | "resize" | "label"
+  > {
+  /** [36, C rounded up to a multiple of 4, O], from `winogradFilter()`; C counts all inputs. */
   readonly filter: Tensor;
-  readonly bias?: Tensor | undefined;
   /** Applied to the input, before it is padded. */
   readonly norm?: KnownNorm | undefined;
-  readonly activation?: Activation;
-  readonly channelAdd?: Tensor | undefined;
-  readonly scale?: number;
-  readonly residual?: Tensor | undefined;
-  readonly accumulate?: Tensor | undefined;
-  readonly resize?: readonly [number, number];
-  readonly label: string;
+}
+
+/** A tensor without memory of the shape that `winogradFilter()` fills; `inChannels` is a multiple of 4. */
+export function winogradFilterTensor(inChannels: number, outChannels: number, label: string): Tensor {
+  return new Tensor([FREQUENCIES, inChannels, outChannels], `${label}.filter`);
 }
 
 /**
  * Transforms 3×3 filters for `winogradConv2d()`: one tensor [9, C, O] (as `packConv2dWeight()` makes them, C a
- * multiple of 4) per input of the convolution. Writes to a persistent tensor `filter` [36, sum of C, O].
+ * multiple of 4) per input of the convolution. Writes to a persistent tensor `filter` [36, sum of C, O]. Throws
+ * `RangeError` where shapes do not fit or one frequency's matrix exceeds what can be bound.
  */
 export function winogradFilter(
   rec: Recorder,
   weights: readonly Tensor[],
   { filter, label }: { readonly filter: Tensor; readonly label: string },
 ): void {
+  const outChannels = filter.size(-1);
+  for (const weight of weights) {
+    assertShape(weight, [9, weight.size(1), outChannels], { kernel: "winograd_filter", label });
+  }
+  const inChannels = weights.reduce((sum, weight) => sum + weight.size(1), 0);
+  assertShape(filter, [FREQUENCIES, inChannels, outChannels], { kernel: "winograd_filter", label });
+  const total = inChannels * filter.channels4;
+  const ranges = rowBands({
+    batch: 1,
+    height: FREQUENCIES,
+    maxBindingBytes: rec.gpu.facts.maxBindingBytes,
+    tensors: [{ total: filter.storage.byteLength, band: (matrices) => 16 * total * matrices }],
+    label,
+  });
   let begin = 0;
-  const total = filter.size(1) * filter.channels4;
   for (const weight of weights) {
     const count = weight.size(1) * weight.channels4;
-    for (const { from: first, to: end } of matrixRanges(total, rec.gpu.facts.maxBindingBytes)) {
+    for (const { rowBegin: first, rows } of ranges) {
+      const end = first + rows;
       const u = slice(filter, first * total, end * total);
       rec.run(winogradFilterKernel, {
         label,
@@ -119,68 +139,41 @@ export function winogradFilter(
   }
 }
 
-/** Ranges of frequencies whose matrices of `size` vec4s can be bound together. */
-function matrixRanges(size: number, maxBindingBytes: number): { from: number; to: number }[] {
-  const step = Math.max(1, Math.floor((maxBindingBytes / 16 - 16) / size));
-  const ranges: { from: number; to: number }[] = [];
-  for (let from = 0; from < FREQUENCIES; from += step) {
-    ranges.push({ from, to: Math.min(from + step, FREQUENCIES) });
-  }
-  return ranges;
-}
-
-/** A tensor without memory of the shape that `winogradFilter()` fills. */
-export function winogradFilterTensor(inChannels: number, outChannels: number, label: string): Tensor {
-  return new Tensor([FREQUENCIES, inChannels, outChannels], `${label}.filter`);
-}
-
 /**
  * 3×3 convolution with stride 1 and padding 1 by Winograd's F(4×4, 3×3): 36 instead of 144 multiplications per tile,
- * input channel and output channel. `x` [N, H, W, C], or two that stand for their channel concatenation (channels in
- * multiples of 4). Returns [N, H, W, O]. The rounding error is about 3 times that of the direct sum.
+ * input channel and output channel. `x` [N, H, W, C], or two that stand for their channel concatenation (the first with
+ * channels in multiples of 4). Returns [N, H, W, O]. Throws `RangeError` where shapes do not fit.
  */
 export function winogradConv2d(
   rec: Recorder,
   x: Tensor | readonly [Tensor, Tensor],
   options: WinogradOptions,
 ): Tensor {
-  const { filter, norm, activation = "none", channelAdd, accumulate, label } = options;
+  const { filter, norm, activation = "none", bias, channelAdd, accumulate, label } = options;
   const [first, second] = "shape" in x ? [x, null] : x;
   const residual = options.residual ?? accumulate;
-  const channels = first.size(-1) + (second?.size(-1) ?? 0), channels4 = Math.ceil(channels / 4);
-  const [batch = 1, srcHeight = 1, srcWidth = 1] = first.shape;
+  const [batch, srcHeight, srcWidth] = imageShape(first, { kernel: "winograd", label });
   const [height, width] = options.resize ?? [srcHeight, srcWidth];
-  const outChannels = filter.size(-1);
-  if (filter.size(1) !== 4 * channels4 || (second && first.size(-1) % 4)) {
-    throw new RangeError(
-      `Cannot run winograd "${label}": ${channels} input channels, filter [${filter.shape}] does not fit`,
-    );
-  }
-  const y = rec.tensor([batch, height, width, outChannels], label);
-  if (residual && String(residual.shape) !== String(y.shape)) {
-    throw new RangeError(`Cannot run winograd "${label}": residual [${residual.shape}], output [${y.shape}]`);
-  }
+  const y = rec.tensor([batch, height, width, filter.size(-1)], label);
+  checkShapes([first, second], y, options);
+
+  const channels4 = first.channels4 + (second?.channels4 ?? 0);
   const tileRows = Math.ceil(height / TILE), columns = Math.ceil(width / TILE);
-  const { maxBindingBytes } = rec.gpu.facts;
+  // The transformed input and the products are whole in a band, and larger than the part of y that they belong to.
   const scratchRow = 16 * FREQUENCIES * columns * Math.max(channels4, y.channels4);
-  const scratch = Math.min(maxBindingBytes, SCRATCH_BYTES);
-  const rowsIn = (rows: number) => Math.ceil((TILE * rows + 2) * srcHeight / height) + 1;
   const bands = rowBands({
     batch,
     height: tileRows,
-    maxBindingBytes,
-    label,
+    maxBindingBytes: Math.min(rec.gpu.facts.maxBindingBytes, Math.max(SCRATCH_BYTES, 2 * scratchRow)),
     tensors: [
-      {
-        total: batch * tileRows * scratchRow * maxBindingBytes / scratch,
-        band: (rows) => rows * scratchRow * maxBindingBytes / scratch,
-      },
-      { total: y.storage.byteLength, band: (rows) => 16 * TILE * rows * width * y.channels4 },
+      { total: batch * tileRows * scratchRow, band: (rows) => rows * scratchRow },
       ...[first, ...second ? [second] : []].map((t) => ({
         total: t.storage.byteLength,
-        band: (rows: number) => 16 * rowsIn(rows) * srcWidth * t.channels4,
+        band: (rows: number) =>
+          16 * (Math.ceil((TILE * rows + 2) * srcHeight / height) + 1) * srcWidth * t.channels4,
       })),
     ],
+    label,
   });
 
   function sourceSlice(t: Tensor, { batchBegin, batch, rowBegin, rows }: Band) {
@@ -193,33 +186,35 @@ export function winogradConv2d(
   function outSlice(t: Tensor, { batchBegin, batch, rowBegin, rows }: Band) {
     const from = batchBegin * height + TILE * rowBegin;
     const to = (batchBegin + batch - 1) * height + Math.min(TILE * (rowBegin + rows), height);
-    return slice(t, from * width * y.channels4, to * width * y.channels4);
+    return slice(t, from * width * t.channels4, to * width * t.channels4);
   }
 
   for (const band of bands) {
     const tiles = band.batch * band.rows * columns;
-    const v = rec.tensor([FREQUENCIES, tiles, 4 * channels4], `${label}.v`);
-    const source = sourceSlice(first, band), source2 = second && sourceSlice(second, band);
     const common = {
       batch_begin: band.batchBegin,
       row_begin: band.rowBegin,
       rows: band.rows,
       columns,
       tiles,
+      height,
+      width,
     };
+    const v = rec.tensor([FREQUENCIES, tiles, 4 * channels4], `${label}.v`);
+    const source = sourceSlice(first, band), source2 = second && sourceSlice(second, band);
     rec.run(winogradInputKernel, {
       label,
       constants: { ACTIVATION: ACTIVATIONS[norm?.activation ?? "none"], SECOND: second ? 1 : 0 },
       bindings: { x: source, x2: source2, stats: norm?.stats ?? null, bias: norm?.bias ?? null, v },
       params: {
         ...common,
-        height,
-        width,
         src_height: srcHeight,
         src_width: srcWidth,
         channels4,
         first_channels4: first.channels4,
+        stats_stride4: norm && norm.stats.size(0) > 1 ? 2 * channels4 : 0,
         has_norm: norm ? 1 : 0,
+        has_bias: norm?.bias ? 1 : 0,
         x_base: source.base,
         x2_base: source2?.base ?? 0,
       },
@@ -230,20 +225,12 @@ export function winogradConv2d(
     rec.run(winogradOutputKernel, {
       label,
       constants: { ACTIVATION: ACTIVATIONS[activation] },
-      bindings: {
-        m,
-        bias: options.bias ?? null,
-        channel_add: channelAdd ?? null,
-        residual: added,
-        y: target,
-      },
+      bindings: { m, bias: bias ?? null, channel_add: channelAdd ?? null, residual: added, y: target },
       params: {
         ...common,
-        height,
-        width,
-        channels: outChannels,
+        channels: y.size(-1),
         add_stride4: channelAdd && channelAdd.size(0) > 1 ? channelAdd.channels4 : 0,
-        has_bias: options.bias ? 1 : 0,
+        has_bias: bias ? 1 : 0,
         has_add: channelAdd ? 1 : 0,
         has_residual: accumulate ? 2 : residual ? 1 : 0,
         scale: options.scale ?? 1,
@@ -254,4 +241,34 @@ export function winogradConv2d(
     });
   }
   return y;
+}
+
+/** Throws unless inputs, filter and everything that is fused fit each other and the output `y`. */
+function checkShapes(
+  [first, second]: readonly [Tensor, Tensor | null],
+  y: Tensor,
+  { filter, norm, bias, channelAdd, residual, accumulate, label }: WinogradOptions,
+): void {
+  const [batch, , , outChannels] = y.shape as [number, number, number, number];
+  const where = { kernel: "winograd", label };
+  const channels = first.size(-1) + (second?.size(-1) ?? 0);
+  if (second && first.size(-1) % 4) {
+    throw new RangeError(
+      `Cannot run winograd "${label}": "${first.label}" has ${
+        first.size(-1)
+      } channels, a multiple of 4 wanted before a second input`,
+    );
+  }
+  if (residual && accumulate) {
+    throw new TypeError(`Cannot run winograd "${label}": "residual" and "accumulate" exclude each other`);
+  }
+  if (second) assertShape(second, [...first.shape.slice(0, 3), second.size(-1)], where);
+  assertShape(filter, [FREQUENCIES, 4 * Math.ceil(channels / 4), outChannels], where);
+  // Values per channel are the same for all images or given for each.
+  if (norm) assertShape(norm.stats, [norm.stats.size(0) === 1 ? 1 : batch, 2, channels], where);
+  if (norm?.bias) assertShape(norm.bias, [1, channels], where);
+  if (bias) assertShape(bias, [1, outChannels], where);
+  if (channelAdd) assertShape(channelAdd, [channelAdd.size(0) === 1 ? 1 : batch, outChannels], where);
+  const added = residual ?? accumulate;
+  if (added) assertShape(added, y.shape, where);
 }

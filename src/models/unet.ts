@@ -20,7 +20,7 @@ export interface Guidance {
 export interface UNetInputs {
   /** Sinusoid of the timestep, [N or 1, 1, block_out_channels[0]]. */
   readonly sinusoid: Tensor;
-  /** Text embedding [N or 1, S, cross_attention_dim]. */
+  /** Text embedding [N or 1, S, cross_attention_dim], constant: what depends on it is computed once per plan. */
   readonly context: Tensor;
   /** Row of the class embedding [1, 1, D], where the config has classes. */
   readonly classEmbedding?: Tensor | null;

@@ -33,11 +33,14 @@ export class Attention {
     this.#label = w.label;
   }
 
-  /** x [N, L, C], context [N or 1, S, D] (x itself for self-attention) → [N, L, C], plus `residual` if given. */
+  /**
+   * x [N, L, C], context [N or 1, S, D] (x itself for self-attention) → [N, L, C], plus `residual` if given. A context
+   * other than x is taken for constant: its keys and values are computed once, when the plan is finished.
+   */
   forward(rec: Recorder, x: Tensor, context: Tensor, residual?: Tensor): Tensor {
-    const q = this.to_q.forward(rec, x),
-      k = this.to_k.forward(rec, context),
-      v = this.to_v.forward(rec, context);
+    const q = this.to_q.forward(rec, x);
+    const keysAndValues = () => [this.to_k.forward(rec, context), this.to_v.forward(rec, context)] as const;
+    const [k, v] = context === x ? keysAndValues() : rec.once(keysAndValues);
     const attended = attention(rec, q, k, v, { heads: this.#heads, label: this.#label });
     return this.to_out.forward(rec, attended, { residual });
   }

@@ -43,8 +43,9 @@ export class Conv2d {
   readonly #bias: Tensor;
   readonly #config: Conv2dConfig;
   readonly #kernel: readonly [number, number];
-  /** Winograd's filters, made when first used. */
+  /** Winograd's filters, made by the first plan that uses them. */
   #filter: Tensor | null = null;
+  #filterReady = false;
 
   constructor(w: Weights, config: Conv2dConfig) {
     const { kernel } = config;
@@ -114,16 +115,18 @@ export class Conv2d {
   }
 
   #winogradFilter(rec: Recorder): Tensor {
+    const { label } = this.#w;
     if (!this.#filter) {
-      const { label } = this.#w;
       const channels = this.#weights.reduce((sum, weight) => sum + weight.size(1), 0);
-      const filter = winogradFilterTensor(channels, this.#config.out, label);
-      rec.gpu.allocate(filter);
-      rec.once(() => winogradFilter(rec, this.#weights, { filter, label }));
-      this.#w.adopt(filter);
-      this.#filter = filter;
+      this.#filter = winogradFilterTensor(channels, this.#config.out, label);
+      rec.gpu.allocate(this.#filter);
+      this.#w.adopt(this.#filter);
     }
-    return this.#filter;
+    const filter = this.#filter;
+    if (!this.#filterReady) {
+      rec.once(() => winogradFilter(rec, this.#weights, { filter, label }), () => this.#filterReady = true);
+    }
+    return filter;
   }
 }
 

@@ -38,15 +38,21 @@ export async function flowStage(
 ): Promise<Flows> {
   const { height, width, count } = frames;
   const forward: Tensor[] = [], backward: Tensor[] = [];
-  const input = gpu.tensor([1, height, width, 3], "frame");
+  using owned = new DisposableStack();
+  const free = (tensor: Tensor) => gpu.free(tensor);
+  const input = owned.adopt(gpu.tensor([1, height, width, 3], "frame"), free);
   const encoder = await recordEncoder(gpu, raft, input);
+  owned.use(encoder.plan);
   // Frame i lives in slot i % 2: a pair is always both slots, once in each direction.
   const slots = [0, 1].map((i) => slotLike(gpu, encoder.output, i));
+  for (const tensor of slots.flatMap((s) => Object.values(s))) owned.adopt(tensor, free);
   const size = { height: FACTOR * height, width: FACTOR * width };
-  const pairs = [
-    await recordPair(gpu, raft, { target: slots[0]!, source: slots[1]!, ...size }),
-    await recordPair(gpu, raft, { target: slots[1]!, source: slots[0]!, ...size }),
-  ];
+  const pairs: { plan: Plan; flow: Tensor }[] = [];
+  for (const i of [0, 1]) {
+    const pair = await recordPair(gpu, raft, { target: slots[i]!, source: slots[1 - i]!, ...size });
+    owned.use(pair.plan);
+    pairs.push(pair);
+  }
   try {
     const pacer = new Pacer(gpu);
     const total = count - 1;
@@ -80,9 +86,6 @@ export async function flowStage(
   } catch (error) {
     for (const flow of [...forward, ...backward]) gpu.free(flow);
     throw error;
-  } finally {
-    for (const { plan } of [encoder, ...pairs]) plan.destroy();
-    for (const tensor of [input, ...slots.flatMap((s) => Object.values(s))]) gpu.free(tensor);
   }
 }
 

@@ -40,7 +40,7 @@ function copy(label: string): Step {
 /** A plan of `count` dispatches named by their numbers. */
 function planOf(count: number): Plan {
   const nodes = Array.from({ length: count }, (_, i) => ({ pipeline: `${i}`, workgroups: [1, 1, 1] }));
-  return new Plan(nodes as unknown as PlanNode[], []);
+  return new Plan(nodes as unknown as PlanNode[], [], []);
 }
 
 function pacerTest(name: string, body: (pacer: Pacer, gpu: FakeGpu) => Promise<void>): void {

@@ -8,6 +8,7 @@ import { trackBuffers } from "./_track_buffers.ts";
 const MODEL = new URL("../../weights/nano", import.meta.url).pathname;
 const SIZE = { width: 20, height: 14 };
 const CLIP = [0, 1, 2].map((i) => signalFrame(i, SIZE));
+const PAIR = CLIP.slice(0, 2);
 const STAGES = ["flow", "sample", "decode"] as const;
 
 /** Bytes of the model's largest parameter, a 3×3 convolution of 128 to 64 channels: what a GPU must bind at least. */
@@ -51,7 +52,7 @@ function assertPicture({ data, bitDepth }: Frame): void {
 for (
   const [name, frames] of Object.entries({
     "1 frame of 20×14": CLIP.slice(0, 1),
-    "2 frames of 20×14": CLIP.slice(0, 2),
+    "2 frames of 20×14": PAIR,
     "1 frame of 61×47": [signalFrame(0, { width: 61, height: 47 })],
     "2 frames of 16 bits, 9×16": [0, 1].map((i) => signalFrame(i, { width: 9, height: 16, bitDepth: 16 })),
     "8 bits, 16 bits, 8 bits": ([8, 16, 8] as const).map((bitDepth, i) => {
@@ -99,9 +100,10 @@ Deno.test("Upscaler.upscale() gives the same bytes twice, other bytes for anothe
 
 Deno.test("Upscaler.upscale() obeys steps and conditioning scale", async () => {
   const upscaler = await open();
-  const guided = await upscale(upscaler, CLIP),
-    unguided = await upscale(upscaler, CLIP, { conditioningScale: 0 });
-  assert.notDeepEqual(guided[0]!.data, (await twoSteps())[0]!.data);
+  const guided = await upscale(upscaler, PAIR),
+    unguided = await upscale(upscaler, PAIR, { conditioningScale: 0 });
+  const twice = await upscale(upscaler, PAIR, { steps: 2 });
+  assert.notDeepEqual(twice[0]!.data, guided[0]!.data);
   // The first frame visited has no guide.
   assert.deepEqual(unguided[0]!.data, guided[0]!.data);
   assert.notDeepEqual(unguided[1]!.data, guided[1]!.data);
@@ -112,13 +114,27 @@ Deno.test("Upscaler.upscale() gives the same bytes where a GPU can bind just the
   assert.deepEqual(await upscale(limited, CLIP, { steps: 2 }), await twoSteps());
 });
 
-Deno.test("Upscaler.upscale() names the layer where a GPU cannot bind the largest weight", async () => {
-  using limited = await Upscaler.open({ model: MODEL, allowCpu: true, maxBindingBytes: LARGEST_WEIGHT - 16 });
-  await assert.rejects(
-    upscale(limited, CLIP.slice(0, 1)),
-    new RegExp(`^RangeError: Cannot run .*"unet\\..*" has ${LARGEST_WEIGHT} bytes, this GPU binds`),
+for (
+  const [network, maxBindingBytes, frames] of [
+    ["unet", LARGEST_WEIGHT - 16, CLIP.slice(0, 1)],
+    ["flow", 100_000, PAIR],
+    ["flow", 20_000, PAIR],
+  ] as const
+) {
+  Deno.test(
+    `Upscaler.upscale() names the layer that does not fit into ${maxBindingBytes} bytes, and frees everything`,
+    async () => {
+      using limited = await Upscaler.open({ model: MODEL, allowCpu: true, maxBindingBytes });
+      using buffers = trackBuffers();
+      await assert.rejects(upscale(limited, frames), {
+        name: "LimitError",
+        message: new RegExp(`^Cannot run .*"${network}\\..* this GPU binds`),
+      });
+      assert.ok(buffers.made > 0, "no buffer was made");
+      assert.deepEqual([...buffers.live].map((b) => b.label), []);
+    },
   );
-});
+}
 
 Deno.test("Upscaler.upscale() reports each stage from the start to its total, never backwards", async () => {
   const events: Progress[] = [];
@@ -191,15 +207,15 @@ async function assertFreesAll(body: (upscaler: Upscaler) => Promise<void>): Prom
 }
 
 Deno.test("Upscaler.upscale() frees everything at the end", async () => {
-  await assertFreesAll(async (upscaler) => void await upscale(upscaler, CLIP));
+  await assertFreesAll(async (upscaler) => void await upscale(upscaler, PAIR));
 });
 
 Deno.test("Upscaler.upscale() frees everything when the caller leaves the loop early, and works again", async () => {
   let first: Frame | undefined;
   await assertFreesAll(async (upscaler) => {
-    for await (first of upscaler.upscale(CLIP)) break;
+    for await (first of upscaler.upscale(PAIR)) break;
   });
-  assert.deepEqual((await upscale(await open(), CLIP))[0], first);
+  assert.deepEqual((await upscale(await open(), PAIR))[0], first);
 });
 
 Deno.test("Upscaler.upscale() frees everything when the caller's loop throws", async () => {
@@ -207,7 +223,7 @@ Deno.test("Upscaler.upscale() frees everything when the caller's loop throws", a
   await assertFreesAll(async (upscaler) => {
     await assert.rejects(
       async () => {
-        for await (const _ of upscaler.upscale(CLIP)) throw reason;
+        for await (const _ of upscaler.upscale(PAIR)) throw reason;
       },
       (error) => error === reason,
     );
@@ -239,7 +255,7 @@ for (const stage of STAGES) {
         signal: controller.signal,
         onProgress(event: Progress) {
           events.push(event);
-          if (event.stage === stage) controller.abort(reason);
+          if (event.stage === stage && event.done > 0) controller.abort(reason);
         },
       };
       await assert.rejects(upscale(upscaler, CLIP, options), (error) => error === reason);
@@ -254,10 +270,10 @@ for (const stage of STAGES) {
     await assertFreesAll(async (upscaler) => {
       const options = {
         onProgress(event: Progress) {
-          if (event.stage === stage) throw reason;
+          if (event.stage === stage && event.done > 0) throw reason;
         },
       };
-      await assert.rejects(upscale(upscaler, CLIP, options), (error) => error === reason);
+      await assert.rejects(upscale(upscaler, PAIR, options), (error) => error === reason);
     });
   });
 }
