@@ -16,7 +16,13 @@
  *
  * @module
  */
-export { UPSCALE_FACTOR, type UpscaleOptions, Upscaler, type UpscalerOptions } from "./src/vsr/upscaler.ts";
+export {
+  type Precision,
+  UPSCALE_FACTOR,
+  type UpscaleOptions,
+  Upscaler,
+  type UpscalerOptions,
+} from "./src/vsr/upscaler.ts";
 export { NonFiniteError } from "./src/vsr/decode_stage.ts";
 export type { Progress, StageControl } from "./src/vsr/progress.ts";
 export type { Frame } from "./src/media/frame.ts";

@@ -6,7 +6,7 @@ import { evaluate } from "./_gpu_test.ts";
 
 /**
  * Fails unless `record` gives the same bytes on `gpu` and on a device that binds only `maxBindingBytes`, where it must
- * take more dispatches.
+ * take more dispatches. Both devices use subgroups or neither.
  */
 export async function assertSameInBands(
   gpu: Gpu,
@@ -15,7 +15,8 @@ export async function assertSameInBands(
     readonly record: (rec: Recorder) => Tensor[];
   },
 ): Promise<void> {
-  using limited = await Gpu.open({ allowCpu: true, maxBindingBytes });
+  const subgroups = gpu.facts.subgroupSize > 0;
+  using limited = await Gpu.open({ allowCpu: true, maxBindingBytes, subgroups });
   const whole = await run(gpu, record), banded = await run(limited, record);
   assert.ok(
     banded.dispatches > whole.dispatches,

@@ -1,4 +1,5 @@
 import type { Gpu } from "../src/gpu/device.ts";
+import type { DType } from "../src/gpu/tensor.ts";
 import { type WeightRequests, Weights } from "../src/nn/weights.ts";
 import { weight } from "./generated.ts";
 import type { GoldenCase } from "./golden_file.ts";
@@ -37,6 +38,18 @@ class GeneratedRequests implements WeightRequests {
   }
 }
 
+/** Weights with generated values for every tensor asked for; the label is the prefix without its dot. */
+export function generatedWeights(
+  gpu: Gpu,
+  { prefix, seed = 0, precision = "f32" }: {
+    readonly prefix: string;
+    readonly seed?: number;
+    readonly precision?: DType;
+  },
+): Weights {
+  return new Weights(gpu, new GeneratedRequests(prefix, seed), prefix.replace(/\.$/, ""), { precision });
+}
+
 /**
  * Builds a network with the generated weights of a golden case and hands it to `use`; frees them afterwards.
  * `prefix` is the network's in the case, e.g. "unet."; `label` its name in taps, default the prefix without dot.
@@ -47,8 +60,11 @@ export async function withGenerated<N, R>(
   use: (network: N) => Promise<R>,
 ): Promise<R> {
   const { prefix, build } = from;
-  const seed = from.case.weights!.seed;
-  const weights = new Weights(gpu, new GeneratedRequests(prefix, seed), prefix.replace(/\.$/, ""));
+  const weights = generatedWeights(gpu, {
+    prefix,
+    seed: from.case.weights!.seed,
+    precision: from.case.precision ?? "f32",
+  });
   try {
     const network = build(weights);
     await weights.load();

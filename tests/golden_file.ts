@@ -39,6 +39,8 @@ export interface GoldenCase {
   readonly options?: GoldenConfig;
   readonly tensors: Readonly<Record<string, GoldenTensorEntry>>;
   readonly float32_error: Readonly<Record<string, Float32Error>>;
+  /** Not in the index: set by tests that store weights at another precision. */
+  readonly precision?: "f16";
 }
 
 /** A stored tensor, row-major; PyTorch's layout (N, C, H, W; flows N, H, W, 2). int64 comes as float64. */

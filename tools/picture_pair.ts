@@ -48,8 +48,8 @@ export function pairOfCrops(left: Frame, right: Frame): Frame {
 }
 
 if (import.meta.main) {
-  const lowResolution = decodePng(await Deno.readFile(LOW_RESOLUTION), LOW_RESOLUTION);
-  const upscaled = decodePng(await Deno.readFile(UPSCALED), UPSCALED);
+  const lowResolution = await decodePng(await Deno.readFile(LOW_RESOLUTION), LOW_RESOLUTION);
+  const upscaled = await decodePng(await Deno.readFile(UPSCALED), UPSCALED);
   const bytes = encodePng(pairOfCrops(upscaleBicubic(lowResolution, 4), upscaled));
   await Deno.mkdir("docs/images", { recursive: true });
   await Deno.writeFile(PAIR, bytes);

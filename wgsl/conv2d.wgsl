@@ -52,7 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           let column = o4 + e % BN4;
           if (e < 4u * BK4 * BN4) {
             let inside = channel < 4u * params.in_channels4 && column < out_channels4;
-            w_tile[e] = select(vec4<f32>(), weight[(tap_row + channel) * out_channels4 + column], inside);
+            let w = unpack_weight(weight[(tap_row + channel) * out_channels4 + column]);
+            w_tile[e] = select(vec4<f32>(), w, inside);
           }
         }
         workgroupBarrier();

@@ -1,6 +1,6 @@
 // Batched matrix product with tiles in workgroup memory: c[i] = a[i] · b[i], f32.
 //   a  [B, M, K / 4]  vec4 along K
-//   b  [B, K, N / 4]  vec4 along N
+//   b  [B, K, N / 4]  vec4 along N, f32 or packed f16
 //   c  [B, M, N / 4]  vec4 along N
 // A workgroup of LANES_M × LANES_N threads computes BM = LANES_M · TM rows × BN4 = LANES_N · TN4 vec4 of columns; in
 // each step it stages BK4 vec4 of the inner axis of both operands. One matrix i per z. *_base is the first vec4 of the
@@ -16,7 +16,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<Weight>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let k = min(4u * k0 + e / BN4, 4u * params.inner4 - 1u);
       let n4 = min(column + e % BN4, params.columns4 - 1u);
       if (e < 4u * BK4 * BN4) {
-        b_tile[e] = b[params.b_base + (b_begin + k) * params.columns4 + n4];
+        b_tile[e] = unpack_weight(b[params.b_base + (b_begin + k) * params.columns4 + n4]);
       }
     }
     workgroupBarrier();

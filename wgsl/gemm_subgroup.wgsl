@@ -1,6 +1,6 @@
 // Batched matrix product in registers: c[i] = a[i] · b[i], f32.
 //   a  [B, M, K / 4]  vec4 along K
-//   b  [B, K, N / 4]  vec4 along N
+//   b  [B, K, N / 4]  vec4 along N, f32 or packed f16
 //   c  [B, M, N / 4]  vec4 along N
 // A subgroup computes SUBGROUP · TP rows × 4 · TC4 columns: each lane owns TP rows, loads them itself, and gets the
 // other operand, which the lanes load together, by subgroup broadcast. No workgroup memory. One matrix i per z.
@@ -17,7 +17,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<Weight>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -58,7 +58,7 @@ fn main(
     for (var k4 = begin; k4 < min(begin + BLOCK4, params.inner4); k4++) {
       var w: array<vec4<f32>, LOADS>;
       for (var l = 0u; l < LOADS; l++) { // @unroll
-        w[l] = b[b_row + offset[l]];
+        w[l] = unpack_weight(b[b_row + offset[l]]);
       }
       var v: array<vec4<f32>, TP>;
       for (var p = 0u; p < TP; p++) { // @unroll

@@ -187,11 +187,12 @@ export class Gpu {
 
   /** Copies unpadded row-major values into a persistent tensor, allocating it when needed. */
   write(tensor: Tensor, data: Float32Array): void {
-    this.writeRaw(tensor, padChannels(data, tensor.shape));
+    const padded = padChannels(data, tensor.shape);
+    this.writeRaw(tensor, tensor.dtype === "f16" ? toHalves(padded, tensor.label) : padded);
   }
 
-  /** Copies bytes as they are (already padded, any 32-bit type) into a persistent tensor. */
-  writeRaw(tensor: Tensor, data: Float32Array | Uint32Array): void {
+  /** Copies bytes as they are (already padded, any type) into a persistent tensor. */
+  writeRaw(tensor: Tensor, data: Float32Array | Uint32Array | Float16Array): void {
     if (data.byteLength > tensor.storage.byteLength) {
       throw new RangeError(
         `Cannot write "${tensor.label}": ${data.byteLength} bytes into ${tensor.storage.byteLength}`,
@@ -230,7 +231,11 @@ export class Gpu {
 
   /** Waits for and returns a tensor's values, row-major, without padding. */
   async read(tensor: Tensor): Promise<Float32Array> {
-    return dropPadding(new Float32Array(await this.readRaw(tensor)), tensor.shape);
+    const bytes = await this.readRaw(tensor);
+    const padded = tensor.dtype === "f16"
+      ? Float32Array.from(new Float16Array(bytes))
+      : new Float32Array(bytes);
+    return dropPadding(padded, tensor.shape);
   }
 
   /** Waits for and returns a range of a buffer that has COPY_SRC usage. */
@@ -266,6 +271,17 @@ export class Gpu {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function toHalves(data: Float32Array, label: string): Float16Array {
+  const halves = new Float16Array(data);
+  const large = halves.findIndex((v) => !Number.isFinite(v));
+  if (large >= 0) {
+    throw new RangeError(
+      `Cannot store "${label}" as f16: it holds ${data[large]}, beyond 65504; use precision f32`,
+    );
+  }
+  return halves;
 }
 
 interface SubgroupSizes {

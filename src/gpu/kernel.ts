@@ -1,9 +1,10 @@
 import type { Gpu } from "./device.ts";
+import type { DType } from "./tensor.ts";
 import { specialise, unroll } from "./unroll.ts";
 
 export type Access = "read" | "write" | "read_write";
 export type Scalar = "u32" | "i32" | "f32";
-/** Values for the shader's `const` and `alias` lines. */
+/** Values for the shader's `const` and `alias` lines, and storage types of bindings. */
 export type Constants = Readonly<Record<string, number | string>>;
 
 /** Everything that says what a shader is and what it binds; the WGSL file must agree (a test compares them). */
@@ -14,6 +15,11 @@ export interface KernelDeclaration {
   readonly source: string;
   /** Whole `wgsl/lib/*.wgsl` files put before the source. */
   readonly library?: readonly string[];
+  /**
+   * Bindings that may hold packed f16: for each, the library that declares its element type and converts, by storage
+   * type. The recorder chooses by the tensor that is bound.
+   */
+  readonly storage?: Readonly<Record<string, Readonly<Record<DType, string>>>>;
   /** Storage buffers in binding order. `write` and `read_write` are both `read_write` in WGSL. */
   readonly bindings: Readonly<Record<string, Access>>;
   /** Members of `struct Params`, in order; bound last, as a uniform. */
@@ -47,8 +53,10 @@ export class Kernel {
 
   /** The WGSL that is compiled for a set of constants. */
   text(constants: Constants): string {
-    const { library = [], source } = this.declaration;
-    return unroll(specialise([...library, source].join("\n"), constants));
+    const { library = [], storage = {}, source } = this.declaration;
+    const conversions = Object.entries(storage).map(([name, by]) => by[(constants[name] ?? "f32") as DType]);
+    const values = Object.entries(constants).filter(([name]) => !(name in storage));
+    return unroll(specialise([...conversions, ...library, source].join("\n"), Object.fromEntries(values)));
   }
 
   /** The uniform block's bytes; every declared parameter must be given, and no other. */

@@ -34,9 +34,9 @@ interface Node extends Dispatch {
 
 /** The `vec4`s [from, to) of a tensor as a binding. */
 export function slice(tensor: Tensor, from: number, to: number): Slice {
-  const perStep = BINDING_ALIGNMENT / 16;
+  const perStep = BINDING_ALIGNMENT / tensor.vec4Bytes;
   const base = Math.floor(from / perStep) * perStep;
-  return { tensor, byteOffset: 16 * base, byteLength: 16 * (to - base), base };
+  return { tensor, byteOffset: tensor.vec4Bytes * base, byteLength: tensor.vec4Bytes * (to - base), base };
 }
 
 /** Bytes of an arena above which the next one is begun. */
@@ -95,7 +95,8 @@ export class Recorder {
         `Cannot run ${kernel.name} "${dispatch.label}": workgroups [${dispatch.workgroups}], 1 to 65535 wanted`,
       );
     }
-    (this.#inSetup ? this.#setup : this.#nodes).push({ ...dispatch, kernel });
+    const constants = { ...dispatch.constants, ...packedBindings(kernel, dispatch) };
+    (this.#inSetup ? this.#setup : this.#nodes).push({ ...dispatch, constants, kernel });
   }
 
   /**
@@ -218,6 +219,19 @@ function uploadParams(gpu: Gpu, nodes: readonly Node[]): GPUBuffer {
 
 function tensorOf(bound: Bound): Tensor | null {
   return bound === null || bound instanceof Tensor ? bound : bound.tensor;
+}
+
+/** For each binding given packed f16, which the kernel must allow, the constant that says so. */
+function packedBindings(kernel: Kernel, { bindings, label }: Dispatch): Record<string, "f16"> {
+  const packed: Record<string, "f16"> = {};
+  for (const [name, bound] of Object.entries(bindings)) {
+    if (tensorOf(bound)?.dtype !== "f16") continue;
+    if (!kernel.declaration.storage?.[name]) {
+      throw new TypeError(`Cannot run ${kernel.name} "${label}": "${name}" is packed f16, f32 wanted`);
+    }
+    packed[name] = "f16";
+  }
+  return packed;
 }
 
 function byteLength(bound: Bound): number {

@@ -1,6 +1,6 @@
 /** Where a tensor's bytes are. Views of one tensor share it. */
 export interface Storage {
-  /** Size in bytes, a multiple of 16. */
+  /** Size in bytes, a multiple of 8. */
   readonly byteLength: number;
   /** Set once memory exists: at upload for persistent tensors, when a plan is finished for virtual ones. */
   buffer: GPUBuffer | null;
@@ -8,8 +8,14 @@ export interface Storage {
   byteOffset: number;
 }
 
+/** How values are stored. Shaders always compute in f32; "f16" values are packed in pairs, and only weights are. */
+export type DType = "f32" | "f16";
+
+/** Bytes of four values. */
+const VEC4_BYTES = { f32: 16, f16: 8 } as const;
+
 /**
- * A block of 32-bit values on the GPU: shape, label and storage, no methods that compute.
+ * A block of values on the GPU: shape, label and storage, no methods that compute.
  *
  * The last axis (channels) is stored padded with zeros to a multiple of 4, all others densely, row-major, so
  * that shaders read `vec4`s. Feature maps are [N, H, W, C], token sequences [N, L, C].
@@ -17,13 +23,18 @@ export interface Storage {
 export class Tensor {
   readonly shape: readonly number[];
   readonly label: string;
+  readonly dtype: DType;
   readonly storage: Storage;
 
-  constructor(shape: readonly number[], label: string, storage?: Storage) {
+  constructor(
+    shape: readonly number[],
+    label: string,
+    { dtype = "f32", storage }: { readonly dtype?: DType; readonly storage?: Storage } = {},
+  ) {
     if (shape.length === 0 || shape.some((d) => !Number.isSafeInteger(d) || d < 1)) {
       throw new RangeError(`Cannot make tensor "${label}": shape [${shape}] needs positive integers`);
     }
-    const byteLength = 16 * vec4Count(shape);
+    const byteLength = VEC4_BYTES[dtype] * vec4Count(shape);
     if (storage && storage.byteLength !== byteLength) {
       throw new RangeError(
         `Cannot view "${label}" as [${shape}]: storage has ${storage.byteLength} bytes, the shape needs ${byteLength}`,
@@ -31,6 +42,7 @@ export class Tensor {
     }
     this.shape = shape;
     this.label = label;
+    this.dtype = dtype;
     this.storage = storage ?? { byteLength, buffer: null, byteOffset: 0 };
   }
 
@@ -50,7 +62,12 @@ export class Tensor {
 
   /** All `vec4`s of the tensor. */
   get vec4s(): number {
-    return this.storage.byteLength / 16;
+    return this.storage.byteLength / this.vec4Bytes;
+  }
+
+  /** Bytes of a `vec4`. */
+  get vec4Bytes(): 16 | 8 {
+    return VEC4_BYTES[this.dtype];
   }
 
   /** The same bytes under another shape with as many channels, e.g. [N, H, W, C] as [N, H·W, C]. */
@@ -60,7 +77,7 @@ export class Tensor {
         `Cannot reshape "${this.label}" [${this.shape}] to [${shape}]: channels must stay`,
       );
     }
-    return new Tensor(shape, this.label, this.storage);
+    return new Tensor(shape, this.label, this);
   }
 }
 

@@ -1,17 +1,19 @@
-import source from "../../wgsl/attention.wgsl" with { type: "text" };
-import { type Constants, defineKernel, type Kernel } from "../gpu/kernel.ts";
+import tiledSource from "../../wgsl/attention.wgsl" with { type: "text" };
+import subgroupSource from "../../wgsl/attention_subgroup.wgsl" with { type: "text" };
+import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { type Recorder, slice } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands } from "./bands.ts";
 import { assertShape } from "./shape.ts";
+import { attentionVariant } from "./tuning.ts";
 
-/** Largest number of channels of a head: more would not fit a lane's registers. */
+/** Largest number of channels of a head: more would not fit the registers. */
 const MAX_HEAD_CHANNELS = 512;
 
-/** Attention of a tile of queries of one head, keys in blocks. */
-export const attentionKernel: Kernel = defineKernel({
-  name: "attention",
-  source,
+/** Heads whose tiles are compiled by a test. */
+const TESTED_HEAD_CHANNELS = [4, 8, 64, 128, 512];
+
+const shared = {
   bindings: { q: "read", k: "read", v: "read", y: "write" },
   params: {
     batch_begin: "u32",
@@ -26,7 +28,29 @@ export const attentionKernel: Kernel = defineKernel({
     q_base: "u32",
     y_base: "u32",
   },
-  variants: [true, false].flatMap((software) => [4, 8, 64, 512].map((channels) => tile(channels, software))),
+} as const;
+
+/** Tiles of queries of one head, weights in workgroup memory. */
+export const attentionKernel: Kernel = defineKernel({
+  ...shared,
+  name: "attention",
+  source: tiledSource,
+  variants: [true, false].flatMap((software) =>
+    TESTED_HEAD_CHANNELS.map((channels) =>
+      attentionVariant({ software, subgroupSize: 0 }, channels).constants
+    )
+  ),
+});
+
+/** Queries in registers, keys and values by subgroup broadcast. */
+export const attentionSubgroupKernel: Kernel = defineKernel({
+  ...shared,
+  name: "attention_subgroup",
+  source: subgroupSource,
+  subgroups: true,
+  variants: TESTED_HEAD_CHANNELS.map((channels) =>
+    attentionVariant({ software: true, subgroupSize: 8 }, channels).constants
+  ),
 });
 
 /** Options of `attention()`. */
@@ -38,25 +62,6 @@ export interface AttentionOptions {
   /** Factor on the scores, default 1 / sqrt(channels per head). */
   readonly scale?: number;
   readonly label: string;
-}
-
-/**
- * Tile sizes for heads of `channels` channels. Software adapters pay for every load and barrier, but not for
- * registers: many queries, few lanes. On GPUs a lane keeps to about 130 registers.
- */
-function tile(channels: number, software: boolean): Constants & { readonly QUERIES: number } {
-  const lanes = software ? 16 : 64;
-  const headChannels4 = channels / 4;
-  const laneChannels4 = Math.max(Math.min(headChannels4, 2), Math.ceil(headChannels4 / lanes));
-  let channelLanes = 1;
-  while (channelLanes * laneChannels4 < headChannels4) channelLanes *= 2;
-  return {
-    LANES: lanes,
-    QUERIES: software ? 16 : 8,
-    HEAD_CHANNELS4: headChannels4,
-    CHANNEL_LANES: channelLanes,
-    LANE_CHANNELS4: laneChannels4,
-  };
 }
 
 /**
@@ -81,7 +86,8 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
 
   const y = rec.tensor(q.shape, label);
   const { channels4 } = q;
-  const constants = tile(headChannels, rec.gpu.facts.software);
+  const variant = attentionVariant(rec.gpu.facts, headChannels);
+  const attend = variant.kernel === "tiled" ? attentionKernel : attentionSubgroupKernel;
   const bands = rowBands({
     batch,
     height: queries,
@@ -93,9 +99,9 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
     const from = (band.batchBegin * queries + band.rowBegin) * channels4;
     const to = ((band.batchBegin + band.batch - 1) * queries + band.rowBegin + band.rows) * channels4;
     const input = slice(q, from, to), output = slice(y, from, to);
-    rec.run(attentionKernel, {
+    rec.run(attend, {
       label,
-      constants,
+      constants: variant.constants,
       bindings: { q: input, k, v, y: output },
       params: {
         batch_begin: band.batchBegin,
@@ -110,7 +116,7 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
         q_base: input.base,
         y_base: output.base,
       },
-      workgroups: [Math.ceil(band.rows / constants.QUERIES), heads, band.batch],
+      workgroups: [Math.ceil(band.rows / variant.tileQueries), heads, band.batch],
     });
   }
   return y;

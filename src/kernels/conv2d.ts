@@ -7,9 +7,11 @@ import { type Recorder, slice } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { type Band, rowBands } from "./bands.ts";
+import { weightStorage } from "./storage.ts";
 import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
+  storage: { weight: weightStorage },
   library: [activationLibrary, nearestLibrary, io],
   bindings: { x: "read", weight: "read", bias: "read", channel_add: "read", residual: "read", y: "write" },
   params: {

@@ -4,9 +4,11 @@ import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { type Recorder, slice } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands } from "./bands.ts";
+import { weightStorage } from "./storage.ts";
 import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
+  storage: { b: weightStorage },
   bindings: { a: "read", b: "read", c: "write" },
   params: { rows: "u32", inner4: "u32", columns4: "u32", a_base: "u32", b_base: "u32", c_base: "u32" },
 } as const;

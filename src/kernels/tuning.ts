@@ -56,6 +56,51 @@ export function gemmVariant(
   };
 }
 
+/** How attention is cut into tiles. */
+export interface AttentionVariant {
+  readonly kernel: "tiled" | "subgroup";
+  readonly constants: Constants;
+  /** Queries that one workgroup computes. */
+  readonly tileQueries: number;
+}
+
+/**
+ * Chooses the tile of attention with heads of `headChannels` channels, for the reasons of `gemmVariant()`: registers
+ * and subgroup broadcasts on software adapters, the more queries and keys the fewer channels they have, so that the
+ * shader stays short enough to compile in time; workgroup memory on others, where a lane of a GPU keeps to about 130
+ * registers, and an adapter that pays for every load and barrier but not for registers gets many queries, few lanes.
+ */
+export function attentionVariant(
+  facts: Pick<AdapterFacts, "software" | "subgroupSize">,
+  headChannels: number,
+): AttentionVariant {
+  const headChannels4 = headChannels / 4;
+  if (facts.software && facts.subgroupSize > 0) {
+    const tq = headChannels <= 64 ? 4 : headChannels <= 128 ? 2 : 1;
+    const keys = headChannels <= 64 ? 4 : 2;
+    return {
+      kernel: "subgroup",
+      constants: { SUBGROUP: facts.subgroupSize, TQ: tq, KEYS: keys, HEAD_CHANNELS4: headChannels4 },
+      tileQueries: facts.subgroupSize * tq,
+    };
+  }
+  const lanes = facts.software ? 16 : 64, queries = facts.software ? 16 : 8;
+  const laneChannels4 = Math.max(Math.min(headChannels4, 2), Math.ceil(headChannels4 / lanes));
+  let channelLanes = 1;
+  while (channelLanes * laneChannels4 < headChannels4) channelLanes *= 2;
+  return {
+    kernel: "tiled",
+    constants: {
+      LANES: lanes,
+      QUERIES: queries,
+      HEAD_CHANNELS4: headChannels4,
+      CHANNEL_LANES: channelLanes,
+      LANE_CHANNELS4: laneChannels4,
+    },
+    tileQueries: queries,
+  };
+}
+
 /**
  * Whether a 3×3 convolution with stride 1 is faster by Winograd's F(4×4, 3×3): it needs channels enough to outweigh the
  * transforms, and tiles enough to outweigh filters that are four times as large.

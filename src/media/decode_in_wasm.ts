@@ -1,3 +1,4 @@
+import { dropAlpha } from "./drop_alpha.ts";
 import type { Frame } from "./frame.ts";
 import { pictureError } from "./picture_error.ts";
 
@@ -52,14 +53,4 @@ export async function decodeInWasm<Module>(
     throw pictureError(format, { name, reason });
   }
   return { width, height, bitDepth: 8, data: dropAlpha(image.data) };
-}
-
-function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
-  const data = new Uint8Array(rgba.length / 4 * 3);
-  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
-    data[to] = rgba[from]!;
-    data[to + 1] = rgba[from + 1]!;
-    data[to + 2] = rgba[from + 2]!;
-  }
-  return data;
 }

@@ -34,7 +34,7 @@ export function readPictureHeader(bytes: Uint8Array, name: string): PictureHeade
 export async function decodePicture(bytes: Uint8Array, name: string): Promise<Frame> {
   switch (sniffFormat(bytes)) {
     case "png":
-      return decodePng(bytes, name);
+      return await decodePng(bytes, name);
     case "jpeg":
       return await decodeJpeg(bytes, name);
     case "webp":

@@ -1,18 +1,15 @@
+import { decode, init } from "@jsquash/png/decode.js";
 import { crc32, deflateSync, inflateSync } from "node:zlib";
+import { dropAlpha } from "./drop_alpha.ts";
 import type { Frame } from "./frame.ts";
 import { pictureError } from "./picture_error.ts";
-import { PNG_SIGNATURE, type PngHeader, readPngChunks } from "./png_chunks.ts";
-
-// Rows are decoded here because fast-png 8.0.0 throws on interlaced pictures of 1, 2 or 4 bits, 22 files of PngSuite.
+import { PNG_SIGNATURE, type PngHeader, readPngChunks, rowByteLength } from "./png_chunks.ts";
 
 /** Grid of pixels that is stored as one run of filtered rows: the whole picture, or one of the seven Adam7 passes. */
 interface Pass {
-  readonly x: number;
-  readonly y: number;
-  readonly stepX: number;
-  readonly stepY: number;
-  readonly width: number;
-  readonly height: number;
+  readonly rows: number;
+  /** Bytes of one row with its filter type. */
+  readonly rowBytes: number;
 }
 
 const ADAM7: readonly (readonly [x: number, y: number, stepX: number, stepY: number])[] = [
@@ -25,7 +22,13 @@ const ADAM7: readonly (readonly [x: number, y: number, stepX: number, stepY: num
   [0, 1, 1, 2],
 ];
 
+/** Filter type with the largest number. */
 const PAETH = 4;
+
+type Chunk = readonly [type: string, data: Uint8Array];
+
+/** What IHDR says. */
+type StoredForm = Pick<PngHeader, "width" | "height" | "sampleDepth" | "colorType" | "interlaced">;
 
 /** Reads and checks what stands before the pixels of a PNG file. `bytes` may be the beginning of the file, up to the
  * first IDAT. `name` is used in errors. Throws SyntaxError. */
@@ -40,37 +43,29 @@ export function readPngHeader(bytes: Uint8Array, name: string): PngHeader {
  * dropped (see Frame); gamma and colour profiles are not applied. `name` is used in errors. Throws SyntaxError for
  * anything the specification forbids, a wrong checksum or a stream that is not exactly as long as the picture.
  */
-export function decodePng(bytes: Uint8Array, name: string): Frame {
+export async function decodePng(bytes: Uint8Array, name: string): Promise<Frame> {
   const { header, palette, compressed } = readPngChunks(bytes, { name, headerOnly: false });
-  const passes = listPasses(header);
-  const rows = inflateRows(compressed, { byteLength: passesByteLength(passes, header), fail });
+  const rows = inflateRows(compressed, { passes: listPasses(header), fail });
+  await init().catch((error: Error) => {
+    // Without this, a missing permission for the package's folder would look like one for the picture.
+    throw new Error(`Cannot load the PNG decoder: ${error.message}`, { cause: error });
+  });
 
-  const { width, height, bitDepth } = header;
-  const length = width * height * 3;
-  const data = bitDepth === 16 ? new Uint16Array(length) : new Uint8Array(length);
-  const pixelBytes = Math.ceil(header.channels * header.sampleDepth / 8);
-  let offset = 0;
-  for (const pass of passes) {
-    const rowBytes = rowByteLength(pass.width, header);
-    let above: Uint8Array = new Uint8Array(rowBytes);
-    for (let row = 0; row < pass.height; row++) {
-      const filter = rows[offset]!;
-      const current = rows.subarray(offset + 1, offset + 1 + rowBytes);
-      if (filter > PAETH) throw fail(`filter type is ${filter}, wanted 0 to 4`);
-      unfilterRow(current, { filter, above, pixelBytes });
-      const samples = unpackSamples(current, { count: pass.width * header.channels, header });
-      const start = (pass.y + row * pass.stepY) * width + pass.x;
-      if (header.colorType === 3) {
-        const known = paintPalette(data, { samples, palette: palette!, start, step: pass.stepX });
-        if (!known) throw fail(`palette index is past the palette's ${palette!.length / 3} colours`);
-      } else {
-        paintColors(data, { samples, channels: header.channels, start, step: pass.stepX });
-      }
-      above = current;
-      offset += 1 + rowBytes;
-    }
+  const { width, height, bitDepth, colorType } = header;
+  const paletteChunks = colorType === 3 ? markUnusedIndices(palette!, header.sampleDepth) : [];
+  // A failure leaves the codec's only instance with less memory, so it is given nothing that has not been checked.
+  const file = writePng(header, [...paletteChunks, ["IDAT", deflateSync(rows, { level: 0 })]]).buffer;
+  if (bitDepth === 16) {
+    const image = await decode(file, { bitDepth });
+    const data = dropAlpha(image.data);
+    image.free();
+    return { width, height, bitDepth, data };
   }
-  return { width, height, bitDepth, data };
+  const { data } = await decode(file);
+  if (colorType === 3 && hasTransparency(data)) {
+    throw fail(`palette index is past the palette's ${palette!.length / 3} colours`);
+  }
+  return { width, height, bitDepth, data: dropAlpha(data) };
 
   function fail(reason: string): SyntaxError {
     return pictureError("PNG", { name, reason });
@@ -88,47 +83,34 @@ export function encodePng(frame: Frame): Uint8Array {
         `${bitDepth} bits wants ${wanted.name} of ${width * height * 3}`,
     );
   }
-  const ihdr = new Uint8Array(13);
-  const view = new DataView(ihdr.buffer);
-  view.setUint32(0, width);
-  view.setUint32(4, height);
-  ihdr[8] = bitDepth;
-  ihdr[9] = 2;
-  // Of Paeth-filtered rows, level 6 takes 3 % off level 3 and four times as long.
+  // Of Paeth-filtered rows, level 6 takes 3 % off level 3 and four times as long. Encoding is done here because
+  // @jsquash/png writes RGBA only, with no choice of filter and level.
   const idat = deflateSync(filterRows(frame), { level: 3 });
-  return concatenate([
-    PNG_SIGNATURE,
-    encodeChunk("IHDR", ihdr),
-    encodeChunk("IDAT", idat),
-    encodeChunk("IEND", new Uint8Array(0)),
-  ]);
+  return writePng({ width, height, sampleDepth: bitDepth, colorType: 2, interlaced: false }, [[
+    "IDAT",
+    idat,
+  ]]);
 }
 
 function listPasses(header: PngHeader): Pass[] {
   const grids = header.interlaced ? ADAM7 : [[0, 0, 1, 1]] as const;
-  return grids.map(([x, y, stepX, stepY]) => ({
-    x,
-    y,
-    stepX,
-    stepY,
-    width: Math.ceil((header.width - x) / stepX),
-    height: Math.ceil((header.height - y) / stepY),
-  })).filter((pass) => pass.width > 0 && pass.height > 0);
+  const passes: Pass[] = [];
+  for (const [x, y, stepX, stepY] of grids) {
+    const columns = Math.ceil((header.width - x) / stepX);
+    const rows = Math.ceil((header.height - y) / stepY);
+    // A pass without columns has no filter types either.
+    if (columns > 0) passes.push({ rows, rowBytes: 1 + rowByteLength(columns, header) });
+  }
+  return passes;
 }
 
-function rowByteLength(width: number, header: PngHeader): number {
-  return Math.ceil(width * header.channels * header.sampleDepth / 8);
-}
-
-function passesByteLength(passes: readonly Pass[], header: PngHeader): number {
-  return passes.reduce((sum, pass) => sum + pass.height * (1 + rowByteLength(pass.width, header)), 0);
-}
-
+/** Decompresses the rows and checks their number and filter types. */
 function inflateRows(
   compressed: readonly Uint8Array[],
-  options: { byteLength: number; fail: (reason: string) => SyntaxError },
+  options: { passes: readonly Pass[]; fail: (reason: string) => SyntaxError },
 ): Uint8Array {
-  const { byteLength, fail } = options;
+  const { passes, fail } = options;
+  const byteLength = passes.reduce((sum, pass) => sum + pass.rows * pass.rowBytes, 0);
   let rows: Uint8Array;
   try {
     // The limit makes a bomb stop at the picture's size instead of filling the memory.
@@ -142,90 +124,30 @@ function inflateRows(
     );
   }
   if (rows.length < byteLength) throw fail(`pixel data has ${rows.length} bytes, wanted ${byteLength}`);
+  let offset = 0;
+  for (const pass of passes) {
+    for (const end = offset + pass.rows * pass.rowBytes; offset < end; offset += pass.rowBytes) {
+      if (rows[offset]! > PAETH) throw fail(`filter type is ${rows[offset]}, wanted 0 to ${PAETH}`);
+    }
+  }
   return rows;
 }
 
-/** Undoes the filter in place; `above` is the row before, already undone, or zeros. */
-function unfilterRow(
-  row: Uint8Array,
-  options: { filter: number; above: Uint8Array; pixelBytes: number },
-): void {
-  const { filter, above, pixelBytes } = options;
-  for (let i = 0; filter > 0 && i < row.length; i++) {
-    const left = i < pixelBytes ? 0 : row[i - pixelBytes]!;
-    const up = above[i]!;
-    if (filter === 1) row[i]! += left;
-    else if (filter === 2) row[i]! += up;
-    else if (filter === 3) row[i]! += (left + up) >> 1;
-    else row[i]! += paeth(left, { up, upLeft: i < pixelBytes ? 0 : above[i - pixelBytes]! });
-  }
+/** Palette chunks with an entry for every index that `sampleDepth` bits can hold; those past `palette` are transparent
+ * and the others opaque, since the codec paints an index past the palette black. */
+function markUnusedIndices(palette: Uint8Array, sampleDepth: number): Chunk[] {
+  const colors = new Uint8Array(3 * 2 ** sampleDepth);
+  colors.set(palette);
+  const alpha = new Uint8Array(2 ** sampleDepth).fill(255, 0, palette.length / 3);
+  return [["PLTE", colors], ["tRNS", alpha]];
 }
 
-/** The neighbour closest to left + up - upLeft; ties in the order left, up, upLeft. */
-function paeth(left: number, neighbours: { up: number; upLeft: number }): number {
-  const { up, upLeft } = neighbours;
-  const distanceLeft = Math.abs(up - upLeft);
-  const distanceUp = Math.abs(left - upLeft);
-  const distanceUpLeft = Math.abs(left + up - 2 * upLeft);
-  if (distanceLeft <= distanceUp && distanceLeft <= distanceUpLeft) return left;
-  return distanceUp <= distanceUpLeft ? up : upLeft;
+function hasTransparency(rgba: Uint8ClampedArray): boolean {
+  for (let i = 3; i < rgba.length; i += 4) if (rgba[i] === 0) return true;
+  return false;
 }
 
-/** One number per sample; grey below 8 bits is scaled so that white is 255, palette indices are not. */
-function unpackSamples(
-  row: Uint8Array,
-  options: { count: number; header: PngHeader },
-): Uint8Array | Uint16Array {
-  const { count, header: { sampleDepth, colorType } } = options;
-  if (sampleDepth === 8) return row;
-  if (sampleDepth === 16) {
-    const samples = new Uint16Array(count);
-    for (let i = 0; i < count; i++) samples[i] = row[2 * i]! << 8 | row[2 * i + 1]!;
-    return samples;
-  }
-  const samples = new Uint8Array(count);
-  const max = 2 ** sampleDepth - 1;
-  const scale = colorType === 0 ? 255 / max : 1;
-  for (let i = 0; i < count; i++) {
-    const bit = i * sampleDepth;
-    samples[i] = (row[bit >> 3]! >> (8 - sampleDepth - (bit & 7)) & max) * scale;
-  }
-  return samples;
-}
-
-/** Writes one row of colours; `start` and `step` count pixels of `data`. */
-function paintColors(
-  data: Uint8Array | Uint16Array,
-  options: { samples: Uint8Array | Uint16Array; channels: number; start: number; step: number },
-): void {
-  const { samples, channels, start, step } = options;
-  const green = channels < 3 ? 0 : 1;
-  const blue = channels < 3 ? 0 : 2;
-  for (let from = 0, to = start * 3; from < samples.length; from += channels, to += step * 3) {
-    data[to] = samples[from]!;
-    data[to + 1] = samples[from + green]!;
-    data[to + 2] = samples[from + blue]!;
-  }
-}
-
-/** Writes one row of palette colours; returns false on an index past the palette. */
-function paintPalette(
-  data: Uint8Array | Uint16Array,
-  options: { samples: Uint8Array | Uint16Array; palette: Uint8Array; start: number; step: number },
-): boolean {
-  const { samples, palette, start, step } = options;
-  for (let i = 0, to = start * 3; i < samples.length; i++, to += step * 3) {
-    const entry = samples[i]! * 3;
-    if (entry >= palette.length) return false;
-    data[to] = palette[entry]!;
-    data[to + 1] = palette[entry + 1]!;
-    data[to + 2] = palette[entry + 2]!;
-  }
-  return true;
-}
-
-/** Rows as PNG stores them: a filter byte (always Paeth), then big-endian
- * samples minus their prediction. */
+/** Rows as PNG stores them: a filter byte (always Paeth), then big-endian samples minus their prediction. */
 function filterRows(frame: Frame): Uint8Array {
   const { width, height, bitDepth, data } = frame;
   const pixelBytes = 3 * bitDepth / 8;
@@ -246,6 +168,16 @@ function filterRows(frame: Frame): Uint8Array {
   return filtered;
 }
 
+/** The neighbour closest to left + up - upLeft; ties in the order left, up, upLeft. */
+function paeth(left: number, neighbours: { up: number; upLeft: number }): number {
+  const { up, upLeft } = neighbours;
+  const distanceLeft = Math.abs(up - upLeft);
+  const distanceUp = Math.abs(left - upLeft);
+  const distanceUpLeft = Math.abs(left + up - 2 * upLeft);
+  if (distanceLeft <= distanceUp && distanceLeft <= distanceUpLeft) return left;
+  return distanceUp <= distanceUpLeft ? up : upLeft;
+}
+
 function packSamples(samples: Uint8Array | Uint16Array): Uint8Array {
   if (samples instanceof Uint8Array) return samples;
   const row = new Uint8Array(samples.length * 2);
@@ -254,6 +186,19 @@ function packSamples(samples: Uint8Array | Uint16Array): Uint8Array {
     row[2 * i + 1] = samples[i]!;
   }
   return row;
+}
+
+/** A whole file: `chunks` between IHDR and IEND. */
+function writePng(header: StoredForm, chunks: readonly Chunk[]): Uint8Array<ArrayBuffer> {
+  const ihdr = new Uint8Array(13);
+  const view = new DataView(ihdr.buffer);
+  view.setUint32(0, header.width);
+  view.setUint32(4, header.height);
+  ihdr[8] = header.sampleDepth;
+  ihdr[9] = header.colorType;
+  ihdr[12] = header.interlaced ? 1 : 0;
+  const all: Chunk[] = [["IHDR", ihdr], ...chunks, ["IEND", new Uint8Array(0)]];
+  return concatenate([PNG_SIGNATURE, ...all.map(([type, data]) => encodeChunk(type, data))]);
 }
 
 function encodeChunk(type: string, data: Uint8Array): Uint8Array {
@@ -267,7 +212,7 @@ function encodeChunk(type: string, data: Uint8Array): Uint8Array {
 }
 
 /** `Buffer.concat` would give a Buffer, whose `slice` shares memory, unlike that of the Uint8Array it passes for. */
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let offset = 0;
   for (const part of parts) {

@@ -14,6 +14,9 @@ const COLOR_TYPES = {
   6: { channels: 4, depths: [8, 16] },
 };
 
+/** Longest row that the codec takes. */
+const MAX_ROW_BYTES = 2 ** 26;
+
 /** Header of a PNG file: IHDR, and whether there is transparency. */
 export interface PngHeader extends PictureHeader {
   readonly format: "png";
@@ -102,6 +105,11 @@ export function readPngChunks(bytes: Uint8Array, options: { name: string; header
   }
 }
 
+/** Bytes of `width` pixels side by side, without a filter type. */
+export function rowByteLength(width: number, header: PngHeader): number {
+  return Math.ceil(width * header.channels * header.sampleDepth / 8);
+}
+
 function readIhdr(data: Uint8Array, fail: (reason: string) => SyntaxError): PngHeader {
   if (data.length !== 13) throw fail(`IHDR has ${data.length} bytes, wanted 13`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -118,7 +126,7 @@ function readIhdr(data: Uint8Array, fail: (reason: string) => SyntaxError): PngH
   if (interlace! > 1) throw fail(`interlace method is ${interlace}, wanted 0 or 1`);
   const problem = sizeProblem(width, height);
   if (problem !== undefined) throw fail(problem);
-  return {
+  const header: PngHeader = {
     format: "png",
     width,
     height,
@@ -129,6 +137,9 @@ function readIhdr(data: Uint8Array, fail: (reason: string) => SyntaxError): PngH
     sampleDepth: sampleDepth!,
     interlaced: interlace === 1,
   };
+  const rowBytes = rowByteLength(width, header);
+  if (rowBytes > MAX_ROW_BYTES) throw fail(`row has ${rowBytes} bytes, wanted at most ${MAX_ROW_BYTES}`);
+  return header;
 }
 
 function isColorType(value: number): value is keyof typeof COLOR_TYPES {

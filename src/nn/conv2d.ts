@@ -118,7 +118,7 @@ export class Conv2d {
     const { label } = this.#w;
     if (!this.#filter) {
       const channels = this.#weights.reduce((sum, weight) => sum + weight.size(1), 0);
-      this.#filter = winogradFilterTensor(channels, this.#config.out, label);
+      this.#filter = winogradFilterTensor(channels, this.#config.out, { dtype: this.#w.precision, label });
       rec.gpu.allocate(this.#filter);
       this.#w.adopt(this.#filter);
     }
@@ -137,6 +137,7 @@ function splitChannels(shape: readonly number[], parts: readonly number[]) {
     return {
       shape: packedConv2dShape(shape, count),
       pack: (data: Float32Array) => packConv2dWeight(data, shape, range),
+      matrix: true,
     };
   });
 }

@@ -22,6 +22,7 @@ export class Linear {
     this.#weight = w.parameter("weight", shape, {
       shape: packedConv2dShape(shape),
       pack: (data) => packConv2dWeight(data, shape),
+      matrix: true,
     });
     this.#bias = config.bias ?? true ? w.vector("bias", config.out) : undefined;
     this.#label = w.label;

@@ -1,10 +1,12 @@
 import type { Gpu } from "../gpu/device.ts";
-import { Tensor } from "../gpu/tensor.ts";
+import { type DType, Tensor } from "../gpu/tensor.ts";
 
 /** How a tensor of the checkpoint is laid out on the GPU. */
 export interface Packing {
   readonly shape: readonly number[];
   readonly pack: (data: Float32Array) => Float32Array;
+  /** Stored at the precision of the weights; everything else is f32. */
+  readonly matrix?: boolean;
 }
 
 /** What a network asks of a checkpoint; `WeightView` of src/checkpoint is it. */
@@ -24,19 +26,29 @@ export class Weights {
   readonly gpu: Gpu;
   readonly #view: WeightRequests;
   readonly #parameters: Tensor[];
+  /** How weights of convolutions and linear layers are stored; computing is in f32 always. */
+  readonly precision: DType;
   /** Path of the layer, for labels and messages: "unet.down_blocks.0". */
   readonly label: string;
 
-  constructor(gpu: Gpu, view: WeightRequests, label: string, parameters: Tensor[] = []) {
+  constructor(
+    gpu: Gpu,
+    view: WeightRequests,
+    label: string,
+    { precision = "f32", parameters = [] }: { readonly precision?: DType; readonly parameters?: Tensor[] } =
+      {},
+  ) {
     this.gpu = gpu;
     this.#view = view;
     this.label = label;
     this.#parameters = parameters;
+    this.precision = precision;
   }
 
   /** The place `path` below this one. */
   at(path: string | number): Weights {
-    return new Weights(this.gpu, this.#view.at(path), `${this.label}.${path}`, this.#parameters);
+    const { precision } = this, parameters = this.#parameters;
+    return new Weights(this.gpu, this.#view.at(path), `${this.label}.${path}`, { precision, parameters });
   }
 
   /** Whether the checkpoint has tensor `name` here. */
@@ -51,7 +63,9 @@ export class Weights {
 
   /** Asks for tensor `name` of `shape` (PyTorch order), packed in one or several ways, one GPU tensor for each. */
   split(name: string, shape: readonly number[], packings: readonly Packing[]): Tensor[] {
-    const tensors = packings.map((packing) => new Tensor(packing.shape, `${this.label}.${name}`));
+    const tensors = packings.map(({ shape, matrix }) =>
+      new Tensor(shape, `${this.label}.${name}`, { dtype: matrix ? this.precision : "f32" })
+    );
     this.#parameters.push(...tensors);
     this.#view.tensor(name, shape, (data) => {
       packings.forEach((packing, i) => this.gpu.write(tensors[i]!, packing.pack(data)));

@@ -1,6 +1,7 @@
 import type { ModelConfigs, ModelFolder, ModelPart } from "../checkpoint/model_folder.ts";
 import { WeightView } from "../checkpoint/weight_view.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/tensor.ts";
 import { DGAFNet } from "../models/dgafnet.ts";
 import { RAFT } from "../models/raft.ts";
 import { UNet } from "../models/unet.ts";
@@ -25,11 +26,10 @@ export interface LoadedNetwork<P extends ModelPart> extends Disposable {
 /** Builds a part of a model and loads its weights. Throws `CheckpointError` where they do not fit. */
 export async function loadNetwork<P extends ModelPart>(
   gpu: Gpu,
-  model: ModelFolder,
-  part: P,
+  { model, part, precision }: { readonly model: ModelFolder; readonly part: P; readonly precision: DType },
 ): Promise<LoadedNetwork<P>> {
   using source = await model.openWeights(part);
-  const weights = new Weights(gpu, new WeightView(source), part);
+  const weights = new Weights(gpu, new WeightView(source), part, { precision });
   try {
     const network = BUILDERS[part](weights, model.configs) as Network<P>;
     await weights.load();

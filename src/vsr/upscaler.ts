@@ -1,12 +1,12 @@
-import { type ModelFolder, openModelFolder } from "../checkpoint/model_folder.ts";
+import { type ModelFolder, type ModelPart, openModelFolder } from "../checkpoint/model_folder.ts";
 import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import type { DType, Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
 import { decodeStage } from "./decode_stage.ts";
 import { type Flows, flowStage } from "./flow_stage.ts";
 import { FrameStore } from "./frame_store.ts";
-import { checkNetworks, loadNetwork } from "./networks.ts";
+import { checkNetworks, type LoadedNetwork, loadNetwork } from "./networks.ts";
 import { PhiloxNoise } from "./noise.ts";
 import type { StageControl } from "./progress.ts";
 import { sampleStage } from "./sample_stage.ts";
@@ -14,10 +14,18 @@ import { sampleStage } from "./sample_stage.ts";
 /** Pixels of an output frame per pixel of an input frame, in each direction. */
 export const UPSCALE_FACTOR = 4;
 
+/** Choices of how weights are stored. */
+export type Precision = "f32" | "f16" | "auto";
+
 /** How to open an upscaler. */
 export interface UpscalerOptions extends GpuOptions {
   /** Path of a model folder in diffusers' layout. */
   readonly model: string;
+  /**
+   * How weights are stored on the GPU; computing is in f32 always. "f16" halves their memory and changes results in
+   * the third digit; "auto" is f16 on GPUs and f32 on software adapters. Default "f32".
+   */
+  readonly precision?: Precision | undefined;
 }
 
 /** Settings of one clip; what is left out comes from the model's `model_index.json`. */
@@ -36,17 +44,19 @@ export interface UpscaleOptions extends StageControl {
 export class Upscaler {
   readonly #gpu: Gpu;
   readonly #model: ModelFolder;
+  readonly #precision: DType;
 
-  private constructor(gpu: Gpu, model: ModelFolder) {
+  private constructor(gpu: Gpu, model: ModelFolder, precision: DType) {
     this.#gpu = gpu;
     this.#model = model;
+    this.#precision = precision;
   }
 
   /**
    * Opens model and device. Throws `MissingModelError`, `ConfigError` or `CheckpointError` for the model and
    * `NoAdapterError` for the device.
    */
-  static async open({ model, ...gpuOptions }: UpscalerOptions): Promise<Upscaler> {
+  static async open({ model, precision = "f32", ...gpuOptions }: UpscalerOptions): Promise<Upscaler> {
     const folder = await openModelFolder(model);
     const gpu = await Gpu.open(gpuOptions);
     try {
@@ -55,7 +65,7 @@ export class Upscaler {
       gpu.close();
       throw error;
     }
-    return new Upscaler(gpu, folder);
+    return new Upscaler(gpu, folder, precision === "auto" ? (gpu.facts.software ? "f32" : "f16") : precision);
   }
 
   /** The adapter in use. */
@@ -112,7 +122,7 @@ export class Upscaler {
   }
 
   async #flows(store: FrameStore, control: StageControl): Promise<Flows> {
-    using flow = await loadNetwork(this.#gpu, this.#model, "flow");
+    using flow = await this.#load("flow");
     return await flowStage(this.#gpu, flow.network, { frames: store, ...control });
   }
 
@@ -126,8 +136,8 @@ export class Upscaler {
     },
   ): Promise<Tensor[]> {
     const gpu = this.#gpu, model = this.#model;
-    using unet = await loadNetwork(gpu, model, "unet");
-    using dgafnet = flows && await loadNetwork(gpu, model, "dgafnet");
+    using unet = await this.#load("unet");
+    using dgafnet = flows && await this.#load("dgafnet");
     const { data, shape } = await model.readEmptyPrompt();
     const context = gpu.tensor([1, ...shape], "prompt", data);
     try {
@@ -145,8 +155,12 @@ export class Upscaler {
     latents: readonly Tensor[],
     options: StageControl & { readonly bitDepth: (frame: number) => 8 | 16 },
   ): AsyncGenerator<Frame> {
-    using vae = await loadNetwork(this.#gpu, this.#model, "vae");
+    using vae = await this.#load("vae");
     yield* decodeStage(this.#gpu, vae.network, { latents, ...options });
+  }
+
+  #load<P extends ModelPart>(part: P): Promise<LoadedNetwork<P>> {
+    return loadNetwork(this.#gpu, { model: this.#model, part, precision: this.#precision });
   }
 
   /** Destroys the device; the upscaler cannot be used afterwards. */

@@ -42,61 +42,71 @@ const cases: Record<string, Case> = {
   "with another scale": { queries: 35, keys: 35, heads: 2, headChannels: 8, scale: 1.5 },
 };
 
-for (const [name, shape] of Object.entries(cases)) {
-  gpuTest(`attention() computes ${name}`, (gpu) => check(gpu, shape));
+for (
+  const [variant, gpuOptions] of [["subgroups", undefined], ["workgroup memory", {
+    subgroups: false,
+  }]] as const
+) {
+  gpuTest(`attention() equals the float64 loop for every case with ${variant}`, async (gpu) => {
+    assert.equal(gpu.facts.subgroupSize > 0, variant === "subgroups");
+    await checkAll(gpu);
+  }, gpuOptions);
+
+  gpuTest(`attention() stands scores beyond the range of exp() with ${variant}`, async (gpu) => {
+    const shape = { batch: 1, kvBatch: 1, queries: 70, keys: 323, heads: 2, headChannels: 64 };
+    const [q, qs] = signalTensor(gpu, "q", [1, 70, 128], 8);
+    const [k, ks] = signalTensor(gpu, "k", [1, 323, 128], 8);
+    const [v, vs] = signalTensor(gpu, "v", [1, 323, 128]);
+    const [y] = await evaluate(gpu, (rec) => attention(rec, q, k, v, { heads: 2, label: "y" }));
+    // Scores of some 250 are off by 250 · 6e-8 · a few in f32, and the weights by as much, relatively.
+    assertAllClose(y!, reference.attention([qs, ks, vs], shape), { rtol: 1e-4, atol: 1e-4 });
+  }, gpuOptions);
+
+  gpuTest(`attention() gives the same bytes in bands with ${variant}`, async (gpu) => {
+    using unlimited = await Gpu.open({ allowCpu: true, ...gpuOptions });
+    const results: Float32Array[][] = [], dispatches: number[] = [];
+    for (const device of [gpu, unlimited]) {
+      const [q] = signalTensor(device, "q", [2, 131, 32]);
+      const [k] = signalTensor(device, "k", [2, 45, 32]);
+      const [v] = signalTensor(device, "v", [2, 45, 32]);
+      let count = 0;
+      results.push(
+        await evaluate(device, (rec) => {
+          const run = rec.run.bind(rec);
+          rec.run = (kernel, dispatch) => {
+            count++;
+            run(kernel, dispatch);
+          };
+          return [
+            attention(rec, q, k, v, { heads: 4, label: "y" }),
+            attention(rec, q, k, v, { heads: 4, causal: true, label: "causal" }),
+          ];
+        }),
+      );
+      dispatches.push(count);
+    }
+    assert.deepEqual(dispatches, [2 * 2 * 2, 2]);
+    assert.deepEqual(results[0], results[1]);
+  }, { ...gpuOptions, maxBindingBytes: 12_288 });
 }
 
-gpuTest("attention() computes all of this with the tiles for GPUs", async (gpu) => {
+gpuTest("attention() equals the float64 loop for every case with the tiles for GPUs", async (gpu) => {
   Object.assign(gpu, { facts: { ...gpu.facts, software: false } });
-  for (const shape of Object.values(cases)) await check(gpu, shape);
+  await checkAll(gpu);
 }, {});
 
-async function check(gpu: Gpu, shape: Case): Promise<void> {
-  const { batch = 1, kvBatch = batch, queries, keys, heads, headChannels, ...options } = shape;
-  const channels = heads * headChannels;
-  const [q, qs] = signalTensor(gpu, "q", [batch, queries, channels]);
-  const [k, ks] = signalTensor(gpu, "k", [kvBatch, keys, channels]);
-  const [v, vs] = signalTensor(gpu, "v", [kvBatch, keys, channels]);
-  const [y] = await evaluate(gpu, (rec) => attention(rec, q, k, v, { heads, ...options, label: "y" }));
-  assertAllClose(y!, reference.attention([qs, ks, vs], { ...shape, batch, kvBatch }), TOLERANCE.f32);
-}
-
-gpuTest("attention() stands scores beyond the range of exp()", async (gpu) => {
-  const shape = { batch: 1, kvBatch: 1, queries: 70, keys: 323, heads: 2, headChannels: 64 };
-  const [q, qs] = signalTensor(gpu, "q", [1, 70, 128], 8);
-  const [k, ks] = signalTensor(gpu, "k", [1, 323, 128], 8);
-  const [v, vs] = signalTensor(gpu, "v", [1, 323, 128]);
-  const [y] = await evaluate(gpu, (rec) => attention(rec, q, k, v, { heads: 2, label: "y" }));
-  // Scores of some 250 are off by 250 · 6e-8 · a few in f32, and the weights by as much, relatively.
-  assertAllClose(y!, reference.attention([qs, ks, vs], shape), { rtol: 1e-4, atol: 1e-4 });
-});
-
-gpuTest("attention() gives the same bytes in bands", async (gpu) => {
-  using unlimited = await Gpu.open({ allowCpu: true });
-  const results: Float32Array[][] = [], dispatches: number[] = [];
-  for (const device of [gpu, unlimited]) {
-    const [q] = signalTensor(device, "q", [2, 131, 32]);
-    const [k] = signalTensor(device, "k", [2, 45, 32]);
-    const [v] = signalTensor(device, "v", [2, 45, 32]);
-    let count = 0;
-    results.push(
-      await evaluate(device, (rec) => {
-        const run = rec.run.bind(rec);
-        rec.run = (kernel, dispatch) => {
-          count++;
-          run(kernel, dispatch);
-        };
-        return [
-          attention(rec, q, k, v, { heads: 4, label: "y" }),
-          attention(rec, q, k, v, { heads: 4, causal: true, label: "causal" }),
-        ];
-      }),
-    );
-    dispatches.push(count);
+async function checkAll(gpu: Gpu): Promise<void> {
+  for (const [name, shape] of Object.entries(cases)) {
+    const { batch = 1, kvBatch = batch, queries, keys, heads, headChannels, ...options } = shape;
+    const channels = heads * headChannels;
+    const [q, qs] = signalTensor(gpu, "q", [batch, queries, channels]);
+    const [k, ks] = signalTensor(gpu, "k", [kvBatch, keys, channels]);
+    const [v, vs] = signalTensor(gpu, "v", [kvBatch, keys, channels]);
+    const [y] = await evaluate(gpu, (rec) => attention(rec, q, k, v, { heads, ...options, label: "y" }));
+    const expected = reference.attention([qs, ks, vs], { ...shape, batch, kvBatch });
+    assertAllClose(y!, expected, { ...TOLERANCE.f32, label: name });
   }
-  assert.deepEqual(dispatches, [2 * 2 * 2, 2]);
-  assert.deepEqual(results[0], results[1]);
-}, { maxBindingBytes: 12_288 });
+}
 
 gpuTest("attention() refuses shapes that do not fit", (gpu) => {
   const rec = new Recorder(gpu);

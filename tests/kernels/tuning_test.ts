@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { AdapterFacts } from "../../src/gpu/device.ts";
-import { gemmVariant, subgroupTiles, workgroupTiles } from "../../src/kernels/tuning.ts";
+import { attentionVariant, gemmVariant, subgroupTiles, workgroupTiles } from "../../src/kernels/tuning.ts";
 
 const HARDWARE: AdapterFacts = {
   description: "card",
@@ -66,6 +66,36 @@ Deno.test("gemmVariant() wastes no tile on columns that a narrow product does no
   for (const facts of [SOFTWARE, HARDWARE]) {
     for (const columns4 of [1, 2]) {
       assert.equal(gemmVariant(facts, { rows: 5000, columns4 }).tileColumns4, columns4);
+    }
+  }
+});
+
+Deno.test("attentionVariant() uses subgroups only on software adapters of one subgroup size", () => {
+  for (const channels of [4, 16, 40, 64, 68, 128, 132, 512]) {
+    assert.equal(attentionVariant(SOFTWARE, channels).kernel, "subgroup");
+    assert.equal(attentionVariant({ ...SOFTWARE, subgroupSize: 0 }, channels).kernel, "tiled");
+    assert.equal(attentionVariant(HARDWARE, channels).kernel, "tiled");
+  }
+});
+
+Deno.test("attentionVariant() gives tiles that cover the head and the queries they claim", () => {
+  for (const channels of [4, 8, 12, 16, 40, 64, 68, 128, 132, 260, 512]) {
+    const subgroup = attentionVariant(SOFTWARE, channels);
+    assert.equal(subgroup.constants.HEAD_CHANNELS4, channels / 4);
+    assert.equal(subgroup.constants.SUBGROUP, 8);
+    assert.equal(subgroup.tileQueries, 8 * Number(subgroup.constants.TQ));
+
+    for (const facts of [HARDWARE, { ...SOFTWARE, subgroupSize: 0 }]) {
+      const tiled = attentionVariant(facts, channels);
+      const { LANES, QUERIES, HEAD_CHANNELS4, CHANNEL_LANES, LANE_CHANNELS4 } = tiled.constants as Record<
+        string,
+        number
+      >;
+      assert.equal(HEAD_CHANNELS4, channels / 4);
+      assert.equal(tiled.tileQueries, QUERIES);
+      assert.equal(LANES! % QUERIES!, 0);
+      assert.equal(LANES! % CHANNEL_LANES!, 0);
+      assert.ok(CHANNEL_LANES! * LANE_CHANNELS4! >= HEAD_CHANNELS4);
     }
   }
 });

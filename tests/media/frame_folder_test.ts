@@ -193,10 +193,10 @@ Deno.test("writeFrame() writes a PNG and nothing else", () =>
   withTempDir(async (dir) => {
     const path = join(dir, "1.png");
     await writeFrame(path, FRAME);
-    deepStrictEqual(decodePng(await Deno.readFile(path), path), FRAME);
+    deepStrictEqual(await decodePng(await Deno.readFile(path), path), FRAME);
     strictEqual([...Deno.readDirSync(dir)].length, 1);
     await rejects(writeFrame(path, { ...FRAME, height: 3 }), { name: "RangeError" });
-    deepStrictEqual(decodePng(await Deno.readFile(path), path), FRAME);
+    deepStrictEqual(await decodePng(await Deno.readFile(path), path), FRAME);
   }));
 
 async function fill(dir: string, files: Record<string, Uint8Array>): Promise<void> {

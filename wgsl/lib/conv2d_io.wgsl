@@ -5,7 +5,7 @@
 //                     · scale + residual[n, oy, ox, o],    iy = oy · stride + ky - pad_top, zero outside
 //
 //   x            [N, src_height, src_width, C]  f32; read as if resized (nearest) to in_height × in_width
-//   weight       [KH · KW, C padded to 4, O / 4] vec4 along O
+//   weight       [KH · KW, C padded to 4, O / 4] vec4 along O, f32 or packed f16
 //   bias         [O]                            f32
 //   channel_add  [N, O]                         f32, or [1, O] with add_stride4 0
 //   residual, y  [N, out_height, out_width, O]  f32; has_residual 2 adds it before the activation instead
@@ -41,7 +41,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> weight: array<Weight>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> channel_add: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;

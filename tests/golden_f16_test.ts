@@ -1,0 +1,47 @@
+import { assertAllClose } from "./_assert.ts";
+import { gpuTest } from "./_gpu_test.ts";
+import { blockRunners } from "./golden_cases/blocks.ts";
+import { PENDING } from "./golden_cases/exceptions.ts";
+import { networkRunners } from "./golden_cases/networks.ts";
+import { pipelineRunners } from "./golden_cases/pipelines.ts";
+import { type GoldenCase, loadCase, loadIndex, tensorOf } from "./golden_file.ts";
+
+// With weights stored as f16 every golden output stays below what golden/README.md measured for float16 storage and
+// arithmetic in PyTorch, relative to its largest value.
+const TOLERANCES: Record<string, number> = {
+  blocks: 1e-3,
+  networks_tiny: 2.5e-3,
+  networks_full: 2.5e-3,
+  pipelines: 8e-3,
+};
+
+// Their inputs are not weights: nothing is stored as f16.
+const WITHOUT_WEIGHTS = ["GroupNorm", "LayerNorm", "flow_warp", "ogwm", "resample", "timestep_embedding"];
+
+const RUNNERS = { ...blockRunners, ...networkRunners, ...pipelineRunners };
+
+for (const entry of loadIndex()) {
+  const runner = RUNNERS[entry.network];
+  if (!runner || WITHOUT_WEIGHTS.includes(entry.network) || PENDING.some((p) => p.matches(entry))) continue;
+  gpuTest(`golden ${entry.name} with weights stored as f16`, async (gpu) => {
+    const golden = loadCase(entry.name);
+    const computed = await runner(gpu, { ...golden, case: { ...entry, precision: "f16" } });
+    for (const [name, values] of computed) {
+      if (entry.tensors[name]!.role === "output" && name !== "frames_8bit") {
+        compare(entry, name, { values, golden });
+      }
+    }
+  });
+}
+
+function compare(
+  entry: GoldenCase,
+  name: string,
+  { values, golden }: { values: ArrayLike<number>; golden: ReturnType<typeof loadCase> },
+): void {
+  const { data } = tensorOf(golden, name);
+  if (values.length !== data.length) return; // flows are computed at lower density; what they lead to is compared
+  let scale = 0;
+  for (const v of data) scale = Math.max(scale, Math.abs(v));
+  assertAllClose(values, data, { atol: TOLERANCES[entry.group]! * scale, label: `${entry.name}: ${name}` });
+}
