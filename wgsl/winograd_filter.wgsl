@@ -1,6 +1,6 @@
 // Winograd F(4×4, 3×3), filters: u = G · weight · Gᵀ (Lavin & Gray 2015), with the points 0, ±1/√2, ±√2, ∞, whose
 // rounding error is half of that of 0, ±1, ±2, ∞.
-//   weight  [9, C, O / 4]    vec4 along O, as conv2d has it; f32 or packed f16, as u
+//   weight  [9, C, O / 4]    vec4 along O, as conv2d has it; f32 or packed f16
 //   u       [36, Ct, O / 4]  vec4 along O; these C input channels begin at vec4 `begin` of each of its matrices
 // One dispatch writes the matrices from `first` to before `end`: u may exceed what can be bound.
 // One invocation per input channel and vec4 of output channels.
@@ -15,7 +15,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> weight: array<Weight>;
-@group(0) @binding(1) var<storage, read_write> u: array<Filter>;
+@group(0) @binding(1) var<storage, read_write> u: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 const WORKGROUP: u32 = 64u;
@@ -51,7 +51,7 @@ fn main(
     let column = transform(array<vec4<f32>, 3>(rows[0][s], rows[1][s], rows[2][s]));
     for (var r = 0u; r < 6u; r++) { // @unroll
       if (6u * r + s >= params.first && 6u * r + s < params.end) {
-        u[(6u * r + s) * params.total + params.begin + i - params.u_base] = pack_filter(column[r]);
+        u[(6u * r + s) * params.total + params.begin + i - params.u_base] = column[r];
       }
     }
   }

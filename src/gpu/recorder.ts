@@ -164,6 +164,16 @@ export class Recorder {
     return { storages, plan: planArenas(items, { apart, alignment: BINDING_ALIGNMENT, maxArenaBytes }) };
   }
 
+  /** Persistent tensors that `once()` fills; they get memory when the plan is finished. */
+  #computedOnce(): Tensor[] {
+    return this.#setup.flatMap(({ kernel, bindings }) =>
+      Object.entries(bindings)
+        .filter(([name]) => kernel.declaration.bindings[name] !== "read")
+        .map(([, bound]) => tensorOf(bound)!)
+        .filter(({ storage }) => !this.#virtual.has(storage))
+    );
+  }
+
   /** Compiles, allocates and binds everything. `outputs` (and watched taps) keep their values after a replay. */
   async finish(outputs: readonly Tensor[]): Promise<Plan> {
     const { gpu } = this;
@@ -178,6 +188,7 @@ export class Recorder {
         storage.buffer = arenas[plan.places[i]!.arena]!;
         storage.byteOffset = plan.places[i]!.byteOffset;
       });
+      for (const tensor of this.#computedOnce()) gpu.allocate(tensor);
       const nothing = gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing");
       const params = uploadParams(gpu, all);
       const nodes: PlanNode[] = all.map((node, i) => {

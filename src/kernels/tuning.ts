@@ -103,10 +103,16 @@ export function attentionVariant(
 
 /**
  * Whether a 3×3 convolution with stride 1 is faster by Winograd's F(4×4, 3×3): it needs channels enough to outweigh the
- * transforms, and tiles enough to outweigh filters that are four times as large.
+ * transforms, and tiles enough to outweigh filters that are four times as large, or that must be transformed each time.
  */
 export function prefersWinograd(
-  shape: { readonly inChannels: number; readonly outChannels: number; readonly pixels: number },
+  shape: {
+    readonly inChannels: number;
+    readonly outChannels: number;
+    readonly pixels: number;
+    /** Whether the transformed filters are computed once. */
+    readonly filterKept: boolean;
+  },
 ): boolean {
-  return shape.inChannels >= 16 && shape.outChannels >= 16 && shape.pixels >= 128;
+  return shape.inChannels >= 16 && shape.outChannels >= 16 && shape.pixels >= (shape.filterKept ? 128 : 1024);
 }

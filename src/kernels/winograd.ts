@@ -4,13 +4,13 @@ import nearestLibrary from "../../wgsl/lib/nearest.wgsl" with { type: "text" };
 import outputSource from "../../wgsl/winograd_output.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { type Recorder, slice } from "../gpu/recorder.ts";
-import { type DType, Tensor } from "../gpu/tensor.ts";
+import type { Tensor } from "../gpu/tensor.ts";
 import { activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { type Band, rowBands, spread } from "./bands.ts";
 import type { Conv2dOptions } from "./conv2d.ts";
 import { gemm } from "./gemm.ts";
 import type { KnownNorm } from "./group_norm.ts";
-import { filterStorage, weightStorage } from "./storage.ts";
+import { weightStorage } from "./storage.ts";
 import { assertShape, imageShape } from "./shape.ts";
 
 const WORKGROUP = 64;
@@ -22,7 +22,7 @@ const SCRATCH_BYTES = 2 ** 27;
 /** Filters to the 36 frequencies. */
 export const winogradFilterKernel: Kernel = defineKernel({
   name: "winograd_filter",
-  storage: { weight: weightStorage, u: filterStorage },
+  storage: { weight: weightStorage },
   source: filterSource,
   bindings: { weight: "read", u: "write" },
   params: { count: "u32", begin: "u32", total: "u32", first: "u32", end: "u32", u_base: "u32" },
@@ -95,13 +95,12 @@ export interface WinogradOptions extends
   readonly norm?: KnownNorm | undefined;
 }
 
-/** A tensor without memory of the shape that `winogradFilter()` fills; `inChannels` is a multiple of 4. */
-export function winogradFilterTensor(
-  inChannels: number,
-  outChannels: number,
-  { dtype = "f32", label }: { readonly dtype?: DType; readonly label: string },
-): Tensor {
-  return new Tensor([FREQUENCIES, inChannels, outChannels], `${label}.filter`, { dtype });
+/**
+ * Shape of what `winogradFilter()` fills; `inChannels` is a multiple of 4. It is f32 even for packed weights: rounded
+ * to f16, transformed filters would carry three times the error of the weights.
+ */
+export function winogradFilterShape(inChannels: number, outChannels: number): [number, number, number] {
+  return [FREQUENCIES, inChannels, outChannels];
 }
 
 /**

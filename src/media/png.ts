@@ -3,7 +3,7 @@ import { crc32, deflateSync, inflateSync } from "node:zlib";
 import { dropAlpha } from "./drop_alpha.ts";
 import type { Frame } from "./frame.ts";
 import { pictureError } from "./picture_error.ts";
-import { PNG_SIGNATURE, type PngHeader, readPngChunks, rowByteLength } from "./png_chunks.ts";
+import { PNG_SIGNATURE, type PngHeader, readPngChunks } from "./png_chunks.ts";
 
 /** Grid of pixels that is stored as one run of filtered rows: the whole picture, or one of the seven Adam7 passes. */
 interface Pass {
@@ -53,15 +53,18 @@ export async function decodePng(bytes: Uint8Array, name: string): Promise<Frame>
 
   const { width, height, bitDepth, colorType } = header;
   const paletteChunks = colorType === 3 ? markUnusedIndices(palette!, header.sampleDepth) : [];
-  // A failure leaves the codec's only instance with less memory, so it is given nothing that has not been checked.
-  const file = writePng(header, [...paletteChunks, ["IDAT", deflateSync(rows, { level: 0 })]]).buffer;
+  // Each failure costs the codec's only instance memory until it breaks, and it refuses bad metadata, so it gets a new
+  // file of nothing but what has been checked.
+  const idat: Chunk = ["IDAT", deflateSync(rows, { level: 0 })];
+  const file = writePng(header, [...paletteChunks, idat]).buffer;
   if (bitDepth === 16) {
     const image = await decode(file, { bitDepth });
     const data = dropAlpha(image.data);
     image.free();
     return { width, height, bitDepth, data };
   }
-  const { data } = await decode(file);
+  // The type also allows 16-bit floats, which this codec never makes.
+  const data = (await decode(file)).data as Uint8ClampedArray;
   if (colorType === 3 && hasTransparency(data)) {
     throw fail(`palette index is past the palette's ${palette!.length / 3} colours`);
   }
@@ -83,13 +86,10 @@ export function encodePng(frame: Frame): Uint8Array {
         `${bitDepth} bits wants ${wanted.name} of ${width * height * 3}`,
     );
   }
-  // Of Paeth-filtered rows, level 6 takes 3 % off level 3 and four times as long. Encoding is done here because
-  // @jsquash/png writes RGBA only, with no choice of filter and level.
-  const idat = deflateSync(filterRows(frame), { level: 3 });
-  return writePng({ width, height, sampleDepth: bitDepth, colorType: 2, interlaced: false }, [[
-    "IDAT",
-    idat,
-  ]]);
+  // Done here since @jsquash/png writes RGBA only and lets nobody choose filter and level: its files are larger.
+  // Of Paeth-filtered rows, level 6 takes 3 % off level 3 and four times as long.
+  const idat: Chunk = ["IDAT", deflateSync(filterRows(frame), { level: 3 })];
+  return writePng({ width, height, sampleDepth: bitDepth, colorType: 2, interlaced: false }, [idat]);
 }
 
 function listPasses(header: PngHeader): Pass[] {
@@ -98,8 +98,9 @@ function listPasses(header: PngHeader): Pass[] {
   for (const [x, y, stepX, stepY] of grids) {
     const columns = Math.ceil((header.width - x) / stepX);
     const rows = Math.ceil((header.height - y) / stepY);
+    const rowBytes = 1 + Math.ceil(columns * header.channels * header.sampleDepth / 8);
     // A pass without columns has no filter types either.
-    if (columns > 0) passes.push({ rows, rowBytes: 1 + rowByteLength(columns, header) });
+    if (columns > 0) passes.push({ rows, rowBytes });
   }
   return passes;
 }

@@ -14,8 +14,8 @@ const COLOR_TYPES = {
   6: { channels: 4, depths: [8, 16] },
 };
 
-/** Longest row that the codec takes. */
-const MAX_ROW_BYTES = 2 ** 26;
+/** Widest picture whose rows the codec takes at any depth: 64 MiB of 16-bit RGBA. */
+const MAX_WIDTH = 2 ** 23;
 
 /** Header of a PNG file: IHDR, and whether there is transparency. */
 export interface PngHeader extends PictureHeader {
@@ -39,7 +39,7 @@ export interface PngChunks {
 
 /**
  * Takes a PNG file apart and checks its structure: signature, chunk lengths, types, CRCs and order, IHDR, palette
- * and the pixel limit. Ancillary chunks are stepped over unread, apart from tRNS being there; bytes after IEND are
+ * and the size limits. Ancillary chunks are stepped over unread, apart from tRNS being there; bytes after IEND are
  * not looked at.
  *
  * `headerOnly` stops at the first IDAT, so that `bytes` may be just the beginning of a file. Throws SyntaxError with
@@ -105,11 +105,6 @@ export function readPngChunks(bytes: Uint8Array, options: { name: string; header
   }
 }
 
-/** Bytes of `width` pixels side by side, without a filter type. */
-export function rowByteLength(width: number, header: PngHeader): number {
-  return Math.ceil(width * header.channels * header.sampleDepth / 8);
-}
-
 function readIhdr(data: Uint8Array, fail: (reason: string) => SyntaxError): PngHeader {
   if (data.length !== 13) throw fail(`IHDR has ${data.length} bytes, wanted 13`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -126,7 +121,8 @@ function readIhdr(data: Uint8Array, fail: (reason: string) => SyntaxError): PngH
   if (interlace! > 1) throw fail(`interlace method is ${interlace}, wanted 0 or 1`);
   const problem = sizeProblem(width, height);
   if (problem !== undefined) throw fail(problem);
-  const header: PngHeader = {
+  if (width > MAX_WIDTH) throw fail(`width is ${width}, wanted at most ${MAX_WIDTH}`);
+  return {
     format: "png",
     width,
     height,
@@ -137,9 +133,6 @@ function readIhdr(data: Uint8Array, fail: (reason: string) => SyntaxError): PngH
     sampleDepth: sampleDepth!,
     interlaced: interlace === 1,
   };
-  const rowBytes = rowByteLength(width, header);
-  if (rowBytes > MAX_ROW_BYTES) throw fail(`row has ${rowBytes} bytes, wanted at most ${MAX_ROW_BYTES}`);
-  return header;
 }
 
 function isColorType(value: number): value is keyof typeof COLOR_TYPES {

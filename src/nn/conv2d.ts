@@ -9,7 +9,8 @@ import {
 } from "../kernels/conv2d.ts";
 import { applyNorm, type KnownNorm } from "../kernels/group_norm.ts";
 import { prefersWinograd } from "../kernels/tuning.ts";
-import { winogradConv2d, winogradFilter, winogradFilterTensor } from "../kernels/winograd.ts";
+import { winogradConv2d, winogradFilter, winogradFilterShape } from "../kernels/winograd.ts";
+import { DerivedWeight } from "./derived_weight.ts";
 import type { Weights } from "./weights.ts";
 
 export interface Conv2dConfig {
@@ -43,9 +44,7 @@ export class Conv2d {
   readonly #bias: Tensor;
   readonly #config: Conv2dConfig;
   readonly #kernel: readonly [number, number];
-  /** Winograd's filters, made by the first plan that uses them. */
-  #filter: Tensor | null = null;
-  #filterReady = false;
+  #filter: DerivedWeight | null = null;
 
   constructor(w: Weights, config: Conv2dConfig) {
     const { kernel } = config;
@@ -62,14 +61,11 @@ export class Conv2d {
   forward(rec: Recorder, x: Input, fusion: Conv2dFusion = {}): Tensor {
     const { norm, ...rest } = fusion;
     const tensors = "shape" in x ? [x] : x;
-    if (this.#winogradFits(tensors, rest.resize)) {
+    const filter = this.#winogradFilter(rec, tensors, rest.resize);
+    if (filter) {
       const [first, second] = tensors as [Tensor, Tensor?];
-      return winogradConv2d(rec, second ? [first, second] : first, {
-        ...fusion,
-        filter: this.#winogradFilter(rec),
-        bias: this.#bias,
-        label: this.#w.label,
-      });
+      const input = second ? [first, second] as const : first;
+      return winogradConv2d(rec, input, { ...fusion, filter, bias: this.#bias, label: this.#w.label });
     }
     if (!norm) return this.#direct(rec, tensors, rest);
     return this.#direct(rec, [
@@ -100,33 +96,34 @@ export class Conv2d {
     return conv2d(rec, parts.at(-1)!, { ...common, ...fusion, weight, bias: this.#bias, accumulate });
   }
 
-  #winogradFits(inputs: readonly Tensor[], resize: readonly [number, number] | undefined): boolean {
+  /** Winograd's filters for these inputs, or null where the direct convolution is faster or the only one. */
+  #winogradFilter(
+    rec: Recorder,
+    inputs: readonly Tensor[],
+    resize: readonly [number, number] | undefined,
+  ): Tensor | null {
     const { stride = 1, padding = 0, out } = this.#config;
     const [kernelHeight, kernelWidth] = this.#kernel;
     if (kernelHeight !== 3 || kernelWidth !== 3 || stride !== 1 || padding !== 1 || inputs.length > 2) {
-      return false;
+      return null;
     }
     if ([...this.#parts.slice(0, -1), ...inputs.slice(0, -1).map((t) => t.size(-1))].some((c) => c % 4)) {
-      return false;
+      return null;
     }
     const [height, width] = resize ?? [inputs[0]!.size(1), inputs[0]!.size(2)];
     const inChannels = inputs.reduce((sum, t) => sum + t.size(-1), 0);
-    return prefersWinograd({ inChannels, outChannels: out, pixels: inputs[0]!.size(0) * height * width });
+    const shape = { inChannels, outChannels: out, pixels: inputs[0]!.size(0) * height * width };
+    if (!prefersWinograd({ ...shape, filterKept: true })) return null;
+    const filter = this.#filter ??= this.#deriveFilter();
+    return prefersWinograd({ ...shape, filterKept: filter.kept }) ? filter.tensor(rec) : null;
   }
 
-  #winogradFilter(rec: Recorder): Tensor {
+  #deriveFilter(): DerivedWeight {
     const { label } = this.#w;
-    if (!this.#filter) {
-      const channels = this.#weights.reduce((sum, weight) => sum + weight.size(1), 0);
-      this.#filter = winogradFilterTensor(channels, this.#config.out, { dtype: this.#w.precision, label });
-      rec.gpu.allocate(this.#filter);
-      this.#w.adopt(this.#filter);
-    }
-    const filter = this.#filter;
-    if (!this.#filterReady) {
-      rec.once(() => winogradFilter(rec, this.#weights, { filter, label }), () => this.#filterReady = true);
-    }
-    return filter;
+    const channels = this.#weights.reduce((sum, weight) => sum + weight.size(1), 0);
+    return new DerivedWeight(this.#w, winogradFilterShape(channels, this.#config.out), (rec, filter) => {
+      winogradFilter(rec, this.#weights, { filter, label });
+    });
   }
 }
 

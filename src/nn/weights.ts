@@ -1,6 +1,15 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type DType, Tensor } from "../gpu/tensor.ts";
 
+/** Memory for what is derived from parameters, e.g. transformed filters, that small networks may always take. */
+const DERIVED_BYTES = 2 ** 28;
+
+/** All tensors of a network. */
+interface Ledger {
+  readonly parameters: Tensor[];
+  readonly derived: Tensor[];
+}
+
 /** How a tensor of the checkpoint is laid out on the GPU. */
 export interface Packing {
   readonly shape: readonly number[];
@@ -25,7 +34,7 @@ export interface WeightRequests {
 export class Weights {
   readonly gpu: Gpu;
   readonly #view: WeightRequests;
-  readonly #parameters: Tensor[];
+  readonly #ledger: Ledger;
   /** How weights of convolutions and linear layers are stored; computing is in f32 always. */
   readonly precision: DType;
   /** Path of the layer, for labels and messages: "unet.down_blocks.0". */
@@ -35,20 +44,22 @@ export class Weights {
     gpu: Gpu,
     view: WeightRequests,
     label: string,
-    { precision = "f32", parameters = [] }: { readonly precision?: DType; readonly parameters?: Tensor[] } =
-      {},
+    { precision = "f32", ledger = { parameters: [], derived: [] } }: {
+      readonly precision?: DType;
+      readonly ledger?: Ledger;
+    } = {},
   ) {
     this.gpu = gpu;
     this.#view = view;
     this.label = label;
-    this.#parameters = parameters;
+    this.#ledger = ledger;
     this.precision = precision;
   }
 
   /** The place `path` below this one. */
   at(path: string | number): Weights {
-    const { precision } = this, parameters = this.#parameters;
-    return new Weights(this.gpu, this.#view.at(path), `${this.label}.${path}`, { precision, parameters });
+    const { precision } = this, ledger = this.#ledger;
+    return new Weights(this.gpu, this.#view.at(path), `${this.label}.${path}`, { precision, ledger });
   }
 
   /** Whether the checkpoint has tensor `name` here. */
@@ -66,7 +77,7 @@ export class Weights {
     const tensors = packings.map(({ shape, matrix }) =>
       new Tensor(shape, `${this.label}.${name}`, { dtype: matrix ? this.precision : "f32" })
     );
-    this.#parameters.push(...tensors);
+    this.#ledger.parameters.push(...tensors);
     this.#view.tensor(name, shape, (data) => {
       packings.forEach((packing, i) => this.gpu.write(tensors[i]!, packing.pack(data)));
     });
@@ -88,9 +99,16 @@ export class Weights {
     this.#view.tensor(name, shape, use);
   }
 
-  /** Counts a tensor that is derived from parameters among them: it is freed with them. */
-  adopt(tensor: Tensor): void {
-    this.#parameters.push(tensor);
+  /**
+   * Takes a tensor that is derived from parameters among them, to be freed with them; false where the derived ones
+   * would exceed `DERIVED_BYTES`, or a quarter of the parameters where that is more.
+   */
+  adopt(tensor: Tensor): boolean {
+    const { parameters, derived } = this.#ledger;
+    const room = Math.max(DERIVED_BYTES, bytes(parameters) / 4);
+    if (bytes(derived) + tensor.storage.byteLength > room) return false;
+    derived.push(tensor);
+    return true;
   }
 
   /** Reads and uploads all parameters asked for so far. Throws `CheckpointError` listing all that do not fit. */
@@ -98,17 +116,22 @@ export class Weights {
     await this.gpu.scoped(`upload weights of "${this.label}"`, () => this.#view.load());
   }
 
-  /** GPU memory of the parameters, in bytes. */
+  /** GPU memory of the parameters and what is derived from them, in bytes. */
   get byteLength(): number {
-    return this.#parameters.reduce((sum, p) => sum + p.storage.byteLength, 0);
+    return bytes(this.#ledger.parameters) + bytes(this.#ledger.derived);
   }
 
   /** Frees the parameters' GPU memory. */
   free(): void {
-    for (const parameter of this.#parameters) this.gpu.free(parameter);
+    const { parameters, derived } = this.#ledger;
+    for (const tensor of [...parameters, ...derived]) this.gpu.free(tensor);
   }
 }
 
 function identity(data: Float32Array): Float32Array {
   return data;
+}
+
+function bytes(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { storage }) => sum + storage.byteLength, 0);
 }

@@ -8,7 +8,7 @@ import type { KnownNorm } from "../../src/kernels/group_norm.ts";
 import {
   winogradConv2d,
   winogradFilter,
-  winogradFilterTensor,
+  winogradFilterShape,
   type WinogradOptions,
 } from "../../src/kernels/winograd.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
@@ -96,7 +96,10 @@ function packed(
 }
 
 function emptyFilter(gpu: Gpu, weights: readonly Tensor[], out: number): Tensor {
-  const filter = winogradFilterTensor(weights.reduce((sum, w) => sum + w.size(1), 0), out, { label: "conv" });
+  const filter = new Tensor(
+    winogradFilterShape(weights.reduce((sum, w) => sum + w.size(1), 0), out),
+    "filter",
+  );
   gpu.allocate(filter);
   return filter;
 }
@@ -274,7 +277,7 @@ gpuTest("winogradFilter() gives the same bytes where the filter exceeds what can
 
 gpuTest("winogradFilter() refuses weights that do not fill the filter", (gpu) => {
   const rec = new Recorder(gpu);
-  const filter = winogradFilterTensor(36, 18, { label: "conv" });
+  const filter = new Tensor(winogradFilterShape(36, 18), "conv.filter");
   const fill = (...shapes: number[][]) => () =>
     winogradFilter(rec, shapes.map((shape) => new Tensor(shape, "weight")), { filter, label: "conv" });
   assert.throws(
@@ -294,7 +297,7 @@ gpuTest("winogradFilter() refuses weights that do not fill the filter", (gpu) =>
 
 gpuTest("winogradConv2d() refuses shapes that do not fit, naming layer and sizes", (gpu) => {
   const rec = new Recorder(gpu);
-  const filter = winogradFilterTensor(36, 18, { label: "conv" });
+  const filter = new Tensor(winogradFilterShape(36, 18), "conv.filter");
   const x = (...shape: number[]) => new Tensor(shape, "x");
   const y = (...shape: number[]) => new Tensor(shape, "fused");
   const [first, second] = [x(2, 5, 7, 16), x(2, 5, 7, 20)];
@@ -328,7 +331,7 @@ gpuTest("winogradConv2d() refuses shapes that do not fit, naming layer and sizes
 
 gpuTest("winogradConv2d() refuses a row of tiles that cannot be bound", (gpu) => {
   const rec = new Recorder(gpu);
-  const filter = winogradFilterTensor(36, 18, { label: "conv" });
+  const filter = new Tensor(winogradFilterShape(36, 18), "conv.filter");
   assert.throws(
     () => winogradConv2d(rec, new Tensor([1, 9, 30, 36], "x"), { filter, label: "conv" }),
     { name: "LimitError", message: 'Cannot run "conv": a single row exceeds the 24000 bytes this GPU binds' },

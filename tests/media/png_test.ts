@@ -108,9 +108,9 @@ const BAD_FILES: readonly [title: string, chunks: Chunk[], reason: RegExp][] = [
   ],
   ["largest size", [["IHDR", [...Array(8).fill(255), ...IHDR.slice(8)]]], /pixels, wanted at most 67108864/],
   [
-    "row too long",
-    [["IHDR", [1, 0, 0, 0, 0, 0, 0, 1, 16, 2, 0, 0, 0]]],
-    /row has 100663296 bytes, wanted at most 67108864/,
+    "too wide",
+    [["IHDR", [0, 128, 0, 1, 0, 0, 0, 1, ...IHDR.slice(8)]]],
+    /width is 8388609, wanted at most 8388608/,
   ],
   ["compression method", [["IHDR", IHDR.with(10, 1)]], /compression method is 1, wanted 0/],
   ["filter method", [["IHDR", IHDR.with(11, 1)]], /filter method is 1, wanted 0/],

@@ -1,0 +1,45 @@
+import type { Recorder } from "../gpu/recorder.ts";
+import { Tensor } from "../gpu/tensor.ts";
+import type { Weights } from "./weights.ts";
+
+/**
+ * A tensor that is computed from weights alone. It is computed once and kept with the weights as long as these have
+ * room for it (`Weights.adopt()`), else in every replay.
+ */
+export class DerivedWeight {
+  readonly #w: Weights;
+  readonly #shape: readonly number[];
+  readonly #make: (rec: Recorder, tensor: Tensor) => void;
+  readonly #kept: Tensor | null;
+  /** Whether the kept tensor has its values, or the recorder whose plan will compute them. */
+  #made: boolean | Recorder = false;
+
+  /** `make` records the dispatches that fill the tensor it is given. */
+  constructor(w: Weights, shape: readonly number[], make: (rec: Recorder, tensor: Tensor) => void) {
+    const tensor = new Tensor(shape, `${w.label}.derived`);
+    this.#w = w;
+    this.#shape = shape;
+    this.#make = make;
+    this.#kept = w.adopt(tensor) ? tensor : null;
+  }
+
+  /** Whether the tensor is computed once. */
+  get kept(): boolean {
+    return this.#kept !== null;
+  }
+
+  /** The tensor, for use in what `rec` records. */
+  tensor(rec: Recorder): Tensor {
+    const kept = this.#kept;
+    if (!kept) {
+      const tensor = rec.tensor(this.#shape, `${this.#w.label}.derived`);
+      this.#make(rec, tensor);
+      return tensor;
+    }
+    if (this.#made !== true && this.#made !== rec) {
+      this.#made = rec;
+      rec.once(() => this.#make(rec, kept), () => this.#made = true);
+    }
+    return kept;
+  }
+}
