@@ -47,6 +47,13 @@ const upscale = command(
     conditioningScale: optional(option("--conditioning-scale", float({ min: 0, metavar: "X" }), {
       description: message`Strength of the guidance by neighbouring frames, 0 or more; default the model's`,
     })),
+    precision: withDefault(
+      option("--precision", choice(["f32", "f16", "auto"], { metavar: "KIND" }), {
+        description:
+          message`How weights are stored on the GPU: f32, f16 (half the memory, less exact) or auto (f16 on GPUs); default f32`,
+      }),
+      "f32",
+    ),
     device: optional(option("--device", string({ metavar: "TEXT", pattern: /./ }), {
       description: message`Refuse to run unless the adapter's description holds this text`,
     })),

@@ -18,6 +18,7 @@ export async function demo(reporter: Reporter): Promise<void> {
     seed: 42,
     conditioningScale: undefined,
     device: undefined,
+    precision: "f32",
     allowCpu: true,
     progress: "auto",
     quiet: false,

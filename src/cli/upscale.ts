@@ -24,8 +24,8 @@ export async function upscale(command: UpscaleCommand, reporter: Reporter): Prom
   const paths = await prepareOutput(output, { files, overwrite: command.overwrite });
 
   const model = command.model ?? BUNDLED_MODEL;
-  const { device, allowCpu } = command;
-  using upscaler = await Upscaler.open({ model, allowCpu, ...(device ? { device } : {}) });
+  const { device, allowCpu, precision } = command;
+  using upscaler = await Upscaler.open({ model, allowCpu, precision, ...(device ? { device } : {}) });
   const { description, software } = upscaler.adapter;
   reporter.report({
     event: "adapter",

@@ -17,7 +17,7 @@ const WORKGROUP = 64;
 /** Outputs of a tile in each direction, and frequencies of a tile. */
 const TILE = 4, FREQUENCIES = 36;
 /** Bands are cut so that transformed input and products stay below this each, or are one row of tiles. */
-const SCRATCH_BYTES = 2 ** 27;
+const SCRATCH_BYTES = 2 ** 26;
 
 /** Filters to the 36 frequencies. */
 export const winogradFilterKernel: Kernel = defineKernel({

@@ -2,7 +2,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { type DType, Tensor } from "../gpu/tensor.ts";
 
 /** Memory for what is derived from parameters, e.g. transformed filters, that small networks may always take. */
-const DERIVED_BYTES = 2 ** 28;
+const DERIVED_BYTES = 2 ** 26;
 
 /** All tensors of a network. */
 interface Ledger {
@@ -101,11 +101,11 @@ export class Weights {
 
   /**
    * Takes a tensor that is derived from parameters among them, to be freed with them; false where the derived ones
-   * would exceed `DERIVED_BYTES`, or a quarter of the parameters where that is more.
+   * would exceed `DERIVED_BYTES`, or an eighth of the parameters where that is more.
    */
   adopt(tensor: Tensor): boolean {
     const { parameters, derived } = this.#ledger;
-    const room = Math.max(DERIVED_BYTES, bytes(parameters) / 4);
+    const room = Math.max(DERIVED_BYTES, bytes(parameters) / 8);
     if (bytes(derived) + tensor.storage.byteLength > room) return false;
     derived.push(tensor);
     return true;
