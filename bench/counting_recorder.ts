@@ -49,9 +49,9 @@ export class CountingRecorder extends Recorder {
     this.#flops += 2 * this.#multiplyAdds(kernel.name, dispatch);
   }
 
-  #multiplyAdds(kernel: string, { bindings, params, constants, workgroups }: Dispatch): number {
+  #multiplyAdds(kernel: string, { bindings, params, constants = {}, workgroups }: Dispatch): number {
     const channels = (name: string) => channelsOf(bindings[name]);
-    const p = (name: string) => params[name]!;
+    const p = (name: string) => numberOf(params[name], `param "${name}" of ${kernel}`);
     switch (kernel) {
       case "conv2d":
       case "conv2d_subgroup":
@@ -61,11 +61,12 @@ export class CountingRecorder extends Recorder {
         this.#winogradChannels = channels("x") + channels("x2");
         return 0;
       case "winograd_output": {
+        const batch = p("tiles") / (p("rows") * p("columns"));
         const rows = Math.min(4 * p("rows"), p("height") - 4 * p("row_begin"));
         const inChannels = this.#winogradChannels;
         this.#winogradChannels = 0;
         this.#hasWinograd = true;
-        return p("batch") * rows * p("width") * p("channels") * 9 * inChannels;
+        return batch * rows * p("width") * p("channels") * 9 * inChannels;
       }
       case "gemm":
       case "gemm_subgroup":
@@ -73,13 +74,21 @@ export class CountingRecorder extends Recorder {
         return workgroups[2] * p("rows") * 4 * p("inner4") * channels("b");
       case "attention":
       case "attention_subgroup":
-        return 2 * p("batch") * p("rows") * p("keys") * channels("q");
-      case "correlation":
-        return p("pixels") * (2 * Number(constants!["RADIUS"]) + 2) ** 2 * channels("f1");
+        return 2 * workgroups[2] * p("rows") * p("keys") * channels("q");
+      case "correlation": {
+        const radius = numberOf(constants["RADIUS"], `constant "RADIUS" of ${kernel}`);
+        return p("pixels") * (2 * radius + 2) ** 2 * channels("f1");
+      }
       default:
         return 0;
     }
   }
+}
+
+/** A kernel that was changed must not be counted by what it was. */
+function numberOf(value: number | string | undefined, what: string): number {
+  if (typeof value === "number") return value;
+  throw new TypeError(`Cannot count operations: ${what} is ${value}, a number is wanted`);
 }
 
 function channelsOf(bound: Bound | undefined): number {

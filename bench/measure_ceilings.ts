@@ -38,8 +38,7 @@ export async function measureCeilings(gpu: Gpu, quick: boolean): Promise<Ceiling
   const rows: Row[] = [];
   for (const chains of quick ? [8] : CHAINS) rows.push(await measureArithmetic(gpu, { chains, quick }));
   rows.push(await measureCopy(gpu, quick));
-  const best = (unit: string) =>
-    Math.max(...rows.map(({ rate }) => rate?.unit === unit ? rate.value : 0));
+  const best = (unit: string) => Math.max(...rows.map(({ rate }) => rate?.unit === unit ? rate.value : 0));
   const gflops = best("GFLOP/s"), gbps = best("GB/s");
   return {
     gflops,

@@ -1,8 +1,14 @@
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
-import { winogradConv2d, winogradFilter, winogradFilterTensor } from "../../src/kernels/winograd.ts";
+import { winogradConv2d, winogradFilter, winogradFilterShape } from "../../src/kernels/winograd.ts";
 import { TOLERANCE } from "../../tests/_assert.ts";
 import { conv2dReference } from "../../tests/reference/conv2d.ts";
-import { firstMiddleLast, type Inputs, type KernelCase, type KernelWork, type Samples } from "./kernel_case.ts";
+import {
+  firstMiddleLast,
+  type Inputs,
+  type KernelCase,
+  type KernelWork,
+  type Samples,
+} from "./kernel_case.ts";
 
 /** Output channels that are checked at either end. */
 const CHECKED_CHANNELS = 4;
@@ -124,7 +130,7 @@ function build(inputs: Inputs, shape: Shape, algorithm: "winograd" | "direct"): 
         }),
     };
   }
-  const filter = inputs.adopt(winogradFilterTensor(packed.size(1), out, { label: "conv" }));
+  const filter = inputs.tensor("filter", winogradFilterShape(packed.size(1), out));
   return {
     expected,
     record: (rec) => {

@@ -53,7 +53,7 @@ export function firstMiddleLast(count: number): number[] {
   return [...new Set([0, Math.floor(count / 2), count - 1])];
 }
 
-/** Tensors of a case; never zeros. Freed together. */
+/** Tensors of a case, freed together. Their values are never zeros: some GPUs are faster with those. */
 export class Inputs implements Disposable {
   readonly #gpu: Gpu;
   readonly #tensors: Tensor[] = [];
@@ -69,7 +69,8 @@ export class Inputs implements Disposable {
     return { tensor: this.tensor(name, shape, data), data };
   }
 
-  tensor(name: string, shape: readonly number[], data: Float32Array): Tensor {
+  /** A tensor for others to fill where no values are given. */
+  tensor(name: string, shape: readonly number[], data?: Float32Array): Tensor {
     const tensor = this.#gpu.tensor(shape, name, data);
     this.#tensors.push(tensor);
     return tensor;
@@ -77,16 +78,8 @@ export class Inputs implements Disposable {
 
   /** Bytes as they are, in a tensor of `shape`. */
   raw(name: string, shape: readonly number[], data: Uint32Array): Tensor {
-    const tensor = this.#gpu.tensor(shape, name);
+    const tensor = this.tensor(name, shape);
     this.#gpu.writeRaw(tensor, data);
-    this.#tensors.push(tensor);
-    return tensor;
-  }
-
-  /** Gives a tensor memory and takes charge of it. */
-  adopt(tensor: Tensor): Tensor {
-    this.#gpu.allocate(tensor);
-    this.#tensors.push(tensor);
     return tensor;
   }
 

@@ -10,7 +10,8 @@ import { type Context, rateOf, type Row } from "../group.ts";
 import { timePlan } from "../time_plan.ts";
 
 export const name = "kernels";
-export const description = "Kernels at the shapes of real layers, each checked against double precision first";
+export const description =
+  "Kernels at the shapes of real layers, each checked against double precision first";
 
 /** Times all cases; throws at the first whose result is wrong. */
 export async function run(context: Context): Promise<Row[]> {

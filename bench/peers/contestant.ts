@@ -79,7 +79,7 @@ export class Contestant {
 
   /** The next line of JSON; libraries print other lines too. */
   async #answer(): Promise<object> {
-    let timer: number | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         this.failure = `no answer in ${PATIENCE_MS / 1000} s`;

@@ -1,9 +1,11 @@
+import { attention } from "../../tests/reference/attention.ts";
+import { conv2dReference } from "../../tests/reference/conv2d.ts";
+import { gemmReference } from "../../tests/reference/gemm.ts";
+import { firstMiddleLast, rowSamples, type Samples } from "../cases/kernel_case.ts";
+import { permute } from "./permute.ts";
 import type { Inputs, Work } from "./work.ts";
 
-/** Values compared, spread over the output; the stride is odd so that all borders and channels have some. */
-const SAMPLES = 500;
-
-/** Root mean square of `actual - expected` over that of `expected`; NaN if anything is not finite. */
+/** Root mean square of `actual - expected` over that of `expected`. Not finite if any value is not. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) {
     throw new RangeError(`Cannot compare outputs: ${actual.length} values, ${expected.length} wanted`);
@@ -16,72 +18,58 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   return Math.sqrt(error / scale);
 }
 
-/** Error of the first link's output `y` against float64 sums at a sample of positions. */
-export function sampleError(work: Work, inputs: Inputs, y: Float32Array): number {
-  const count = inputs.x!.data.length;
-  if (y.length !== count) throw new RangeError(`Cannot compare outputs: ${y.length} values, ${count} wanted`);
-  const positions = Array.from({ length: SAMPLES }, (_, i) => Math.floor(i * (count - 1) / (SAMPLES - 1)));
-  return relativeError(positions.map((at) => y[at]!), positions.map((at) => expectedAt(work, inputs, at)));
-}
-
-function expectedAt(work: Work, inputs: Inputs, at: number): number {
+/** Some of the first link's output, in double precision: whole rows, the first and the last among them. */
+export function expectedSamples(work: Work, inputs: Inputs): Samples {
   switch (work.kind) {
     case "conv2d":
-      return convAt(work, inputs, at);
-    case "gemm":
-      return gemmAt(work.size, inputs, at);
-    case "attention":
-      return attentionAt(work, inputs, at);
-  }
-}
-
-function convAt(
-  { channels, size }: { channels: number; size: number },
-  inputs: Inputs,
-  at: number,
-): number {
-  const x = inputs.x!.data, w = inputs.w!.data;
-  const column = at % size, row = Math.floor(at / size) % size, o = Math.floor(at / size ** 2);
-  let sum = 0;
-  for (let c = 0; c < channels; c++) {
-    for (let ky = 0; ky < 3; ky++) {
-      for (let kx = 0; kx < 3; kx++) {
-        const iy = row + ky - 1, ix = column + kx - 1;
-        if (iy < 0 || iy >= size || ix < 0 || ix >= size) continue;
-        sum += x[(c * size + iy) * size + ix]! * w[((o * channels + c) * 3 + ky) * 3 + kx]!;
-      }
+      return convSamples(work, inputs);
+    case "gemm": {
+      const { size } = work, x = inputs.x!.data, w = inputs.w!.data;
+      const shape = { batch: 1, rows: 1, inner: size, columns: size };
+      return rowSamples(
+        size,
+        firstMiddleLast(size).map((row) => ({
+          row,
+          values: gemmReference(x.subarray(row * size, (row + 1) * size), w, shape),
+        })),
+      );
+    }
+    case "attention": {
+      const { heads, tokens, headChannels } = work, x = inputs.x!.data;
+      const shape = { batch: 1, queries: 1, keys: tokens, heads: 1, headChannels, kvBatch: 1 };
+      return rowSamples(
+        headChannels,
+        firstMiddleLast(heads * tokens).map((row) => {
+          const [k, v] = [inputs.k!, inputs.v!].map(({ data }) => {
+            const from = Math.floor(row / tokens) * tokens * headChannels;
+            return data.subarray(from, from + tokens * headChannels);
+          });
+          const q = x.subarray(row * headChannels, (row + 1) * headChannels);
+          return { row, values: attention([q, k!, v!], shape) };
+        }),
+      );
     }
   }
-  return sum;
 }
 
-function gemmAt(size: number, inputs: Inputs, at: number): number {
-  const x = inputs.x!.data, w = inputs.w!.data;
-  const row = Math.floor(at / size), column = at % size;
-  let sum = 0;
-  for (let k = 0; k < size; k++) sum += x[row * size + k]! * w[k * size + column]!;
-  return sum;
-}
-
-function attentionAt(
-  { tokens, headChannels }: { tokens: number; headChannels: number },
-  inputs: Inputs,
-  at: number,
-): number {
-  const q = inputs.x!.data, k = inputs.k!.data, v = inputs.v!.data;
-  const channel = at % headChannels, query = at - channel;
-  const head = Math.floor(at / (tokens * headChannels)) * tokens * headChannels;
-  const scores = Array.from({ length: tokens }, (_, j) => {
-    let score = 0;
-    for (let c = 0; c < headChannels; c++) score += q[query + c]! * k[head + j * headChannels + c]!;
-    return score / Math.sqrt(headChannels);
-  });
-  const top = Math.max(...scores);
-  let sum = 0, total = 0;
-  scores.forEach((score, j) => {
-    const factor = Math.exp(score - top);
-    total += factor;
-    sum += factor * v[head + j * headChannels + channel]!;
-  });
-  return sum / total;
+/** Rows of the first, middle and last channel, at both borders and in between. */
+function convSamples({ channels, size }: { channels: number; size: number }, inputs: Inputs): Samples {
+  const x = permute(inputs.x!.data, { shape: inputs.x!.shape, order: [1, 2, 0] });
+  const taps = 9 * channels;
+  return rowSamples(
+    size,
+    firstMiddleLast(channels).flatMap((channel) =>
+      firstMiddleLast(size).map((row) => {
+        const from = Math.max(row - 1, 0), to = Math.min(row + 2, size);
+        const { y } = conv2dReference({
+          x: x.subarray(from * size * channels, to * size * channels),
+          shape: [1, to - from, size, channels],
+          weight: inputs.w!.data.subarray(channel * taps, (channel + 1) * taps),
+          weightShape: [1, channels, 3, 3],
+          pad: { top: from - (row - 1), bottom: row + 2 - to, left: 1, right: 1 },
+        });
+        return { row: channel * size + row, values: y };
+      })
+    ),
+  );
 }

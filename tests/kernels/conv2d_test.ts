@@ -11,6 +11,7 @@ import {
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
 import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
 import { weight as generatedWeight } from "../generated.ts";
+import { activations } from "../reference/activation.ts";
 import { conv2dReference } from "../reference/conv2d.ts";
 
 interface Case {
@@ -113,7 +114,7 @@ for (
       const { x, options, reference } = prepare(gpu, c);
       const [add, addData] = signalTensor(gpu, "add", [2, 10]);
       const [residual, residualData] = signalTensor(gpu, "residual", [2, 5, 6, 10]);
-      for (const [activation, f] of Object.entries(FUNCTIONS) as [Activation, (v: number) => number][]) {
+      for (const [activation, f] of Object.entries(activations) as [Activation, (v: number) => number][]) {
         const fused = { ...options, activation, channelAdd: add, scale: 0.5 };
         const [after, before] = await evaluate(gpu, (rec) => [
           conv2d(rec, x, { ...fused, residual }),
@@ -167,23 +168,3 @@ gpuTest("conv2d() refuses shapes that do not fit, naming layer and sizes", async
   await assert.rejects(run(tiny), /smaller than the kernel/);
   await assert.rejects(run(x, { residual: tiny }), /residual \[1,2,2,8\], output \[1,2,2,4\]/);
 });
-
-const FUNCTIONS: Record<Activation, (v: number) => number> = {
-  none: (v) => v,
-  relu: (v) => Math.max(v, 0),
-  silu: (v) => v / (1 + Math.exp(-v)),
-  sigmoid: (v) => 1 / (1 + Math.exp(-v)),
-  tanh: Math.tanh,
-  gelu: (v) => v * 0.5 * (1 + erf(v / Math.SQRT2)),
-  quick_gelu: (v) => v / (1 + Math.exp(-1.702 * v)),
-};
-
-/** erf by its Taylor series, exact to double precision for the arguments that occur here (below 5). */
-function erf(x: number): number {
-  let term = x, sum = x;
-  for (let k = 1; k < 200; k++) {
-    term *= -x * x / k;
-    sum += term / (2 * k + 1);
-  }
-  return 2 / Math.sqrt(Math.PI) * sum;
-}

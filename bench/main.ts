@@ -1,0 +1,53 @@
+// The benchmark: checks and times kernels, networks and whole clips on the adapter at hand.
+// Usage: deno task bench [GROUP...] [--quick] [--json FILE] [--svg FILE]
+
+// deno-lint-ignore-file no-console -- a command prints
+
+import { dirname } from "node:path";
+import { Gpu } from "../src/gpu/device.ts";
+import { type BenchArguments, parseArguments, usage } from "./arguments.ts";
+import type { Context, Group } from "./group.ts";
+import * as kernels from "./groups/kernels.ts";
+import * as networks from "./groups/networks.ts";
+import * as peak from "./groups/peak.ts";
+import * as scale from "./groups/scale.ts";
+import { measureCeilings } from "./measure_ceilings.ts";
+import { headerLines, openReport, reportChart, tableLines } from "./report.ts";
+
+const GROUPS: readonly Group[] = [peak, kernels, networks, scale];
+
+/** Runs the groups, prints their tables and writes the files that are asked for. */
+async function bench({ groups, quick, json, svg }: BenchArguments): Promise<void> {
+  using gpu = await Gpu.open({ allowCpu: true });
+  const report = openReport(gpu.facts, Deno.args);
+  console.log(headerLines(report).join("\n"));
+  console.error("measuring the ceilings ...");
+  const context: Context = {
+    gpu,
+    quick,
+    ceilings: await measureCeilings(gpu, quick),
+    progress: (what) => console.error(`${what} ...`),
+  };
+  for (const group of [peak, ...groups.filter(({ name }) => name !== peak.name)]) {
+    const { name, description } = group;
+    const rows = await group.run(context);
+    report.groups.push({ name, description, rows });
+    console.log(`\n${name}: ${description}\n${tableLines(rows).join("\n")}`);
+  }
+  if (json) await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
+  if (svg) await writeFile(svg, reportChart(report));
+}
+
+async function writeFile(path: string, text: string): Promise<void> {
+  await Deno.mkdir(dirname(path), { recursive: true });
+  await Deno.writeTextFile(path, text);
+}
+
+try {
+  const parsed = parseArguments(Deno.args, GROUPS);
+  if (parsed) await bench(parsed);
+  else console.log(usage(GROUPS));
+} catch (error) {
+  console.error(error instanceof TypeError ? `Error: ${error.message}` : error);
+  Deno.exit(1);
+}

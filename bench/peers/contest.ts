@@ -1,0 +1,140 @@
+import { join } from "node:path";
+import { summarise, type Timing } from "../statistics.ts";
+import type { Contestant } from "./contestant.ts";
+import { expectedSamples, relativeError } from "./oracle.ts";
+import type { RunTime } from "./serve.ts";
+import { type Inputs, type Work, workInputs } from "./work.ts";
+
+/** Largest relative error of one link. f32 sums of up to 9,216 products in any order, by Winograd too, are within 2e-6. */
+const TOLERANCE = 1e-5;
+
+/** How to time: chains of one link and of `links`, once each per round. */
+export interface ContestOptions {
+  readonly links: number;
+  readonly rounds: number;
+  /** An empty folder for the files that contestants read and write. */
+  readonly directory: string;
+}
+
+/** What a contestant made of a work: times of one link, or the reason why there are none. */
+export type Outcome =
+  | { readonly contestant: Contestant; readonly failure: string }
+  | {
+    readonly contestant: Contestant;
+    readonly failure: null;
+    readonly wall: Timing;
+    readonly cpu: Timing;
+    /** Root-mean-square, relative: the larger of the two that were checked. */
+    readonly error: number;
+  };
+
+interface Runner {
+  readonly contestant: Contestant;
+  error: number;
+  failure: string | null;
+  readonly slopes: RunTime[];
+}
+
+/**
+ * Has all contestants compute `work`, checks the results, then times them in turn. The output of one link is compared
+ * with a float64 sample, that of the longer chain with the first contestant's that passed.
+ */
+export async function contest(
+  work: Work,
+  contestants: readonly Contestant[],
+  { links, rounds, directory }: ContestOptions,
+): Promise<Outcome[]> {
+  const inputs = workInputs(work), expected = expectedSamples(work, inputs);
+  const files = writeInputs(inputs, directory);
+  const runners: Runner[] = contestants.map((contestant) => ({
+    contestant,
+    error: 0,
+    failure: null,
+    slopes: [],
+  }));
+  const output = join(directory, "output");
+  let reference: Float32Array | null = null;
+
+  async function outputOf({ contestant }: Runner, count: number): Promise<Float32Array> {
+    await contestant.ask({ do: "prepare", work, links: count, inputs: files, output });
+    return new Float32Array(Deno.readFileSync(output).buffer);
+  }
+
+  function check(runner: Runner, { actual, wanted, count }: Comparison): void {
+    const error = relativeError(actual, wanted);
+    if (!(error <= count * TOLERANCE)) {
+      const links = count === 1 ? "one link" : `${count} links`;
+      throw new Error(
+        `wrong numbers after ${links}: relative error ${error.toExponential(1)}, ${
+          count * TOLERANCE
+        } allowed`,
+      );
+    }
+    runner.error = Math.max(runner.error, error);
+  }
+
+  for (const runner of runners) {
+    await attempt(runner, async () => {
+      const first = await outputOf(runner, 1);
+      const actual = expected.indices.map((at) => first[at] ?? NaN);
+      check(runner, { actual, wanted: expected.values, count: 1 });
+      const last = await outputOf(runner, links);
+      check(runner, { actual: last, wanted: reference ?? last, count: links });
+      reference ??= last;
+    });
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const runner of runners) {
+      await attempt(runner, async () => {
+        const { contestant, slopes } = runner;
+        const short = await contestant.ask({ do: "time", links: 1 }) as RunTime;
+        const long = await contestant.ask({ do: "time", links }) as RunTime;
+        const slope = (unit: keyof RunTime) => (long[unit] - short[unit]) / (links - 1);
+        slopes.push({ wallMs: slope("wallMs"), cpuMs: slope("cpuMs") });
+      });
+    }
+  }
+  for (const { contestant } of runners) {
+    if (!contestant.failure) await contestant.ask({ do: "free" });
+  }
+  return runners.map(outcome);
+}
+
+interface Comparison {
+  readonly actual: ArrayLike<number>;
+  readonly wanted: ArrayLike<number>;
+  /** Links of the chain. */
+  readonly count: number;
+}
+
+/** Does `body` unless the runner has failed before; an error is its failure, not ours. */
+async function attempt(runner: Runner, body: () => Promise<void>): Promise<void> {
+  if (runner.failure) return;
+  try {
+    await body();
+  } catch (error) {
+    runner.failure = error instanceof Error ? error.message : String(error);
+  }
+}
+
+function outcome({ contestant, error, failure, slopes }: Runner): Outcome {
+  if (failure) return { contestant, failure };
+  const wall = slopes.map(({ wallMs }) => wallMs), cpu = slopes.map(({ cpuMs }) => cpuMs);
+  if ([...wall, ...cpu].some((ms) => !(ms > 0))) {
+    return { contestant, failure: "too fast for this chain: lengthen it with --links" };
+  }
+  return { contestant, failure: null, wall: summarise(wall), cpu: summarise(cpu), error };
+}
+
+function writeInputs(
+  inputs: Inputs,
+  directory: string,
+): Record<string, { shape: readonly number[]; path: string }> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { shape, data }]) => {
+      const path = join(directory, name);
+      Deno.writeFileSync(path, new Uint8Array(data.buffer));
+      return [name, { shape, path }];
+    }),
+  );
+}
