@@ -7,7 +7,7 @@ export interface Bar {
   readonly text: string;
 }
 
-const LABEL_WIDTH = 400, BAR_WIDTH = 300, TEXT_WIDTH = 120, ROW = 18, GAP = 12;
+const LABEL_WIDTH = 440, BAR_WIDTH = 300, TEXT_WIDTH = 120, ROW = 18, GAP = 12;
 
 /** An SVG picture of horizontal bars; each section, of one or more bars, has its own scale. */
 export function barChart(

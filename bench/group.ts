@@ -13,8 +13,8 @@ export interface Rate {
 export interface Row {
   /** What was computed, with its sizes. */
   readonly name: string;
-  /** By what: kernels with their constants, or a program. */
-  readonly variant: string;
+  /** By what: kernels with their constants, or a program; left out where the name says it. */
+  readonly variant?: string;
   readonly timing: Timing;
   readonly rate?: Rate;
   /** Other numbers by their names with units: "GPU MiB". */

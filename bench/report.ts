@@ -50,7 +50,8 @@ export function headerLines({ adapter, driver, runtime, date, command }: Report)
     `Runtime: ${runtime}`,
     `Date:    ${date}`,
     `Command: ${command}`,
-    "Rates are work divided by median time; shares refer to the group peak of the same run.",
+    "Rates are work divided by median time. Shares refer to the group peak of the same run; what fits into caches",
+    "may move faster than the large copy there.",
   ];
 }
 
@@ -73,7 +74,7 @@ export function tableLines(rows: readonly Row[]): string[] {
     line(COLUMNS),
     ...rows.flatMap((row, i) => [
       line(cells[i]!),
-      `    ${[row.note ?? "", describeFigures(row), row.variant].filter((text) => text !== "").join(" | ")}`,
+      `    ${[row.note, describeFigures(row), row.variant].filter(Boolean).join(" | ")}`,
     ]),
   ];
 }

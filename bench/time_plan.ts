@@ -7,11 +7,11 @@ const LEAST_MS = 1;
 const MAX_REPLAYS = 100;
 /** Measurements are made for about this long. */
 const BUDGET_MS = 2000;
-const REPEATS = { quick: 3, least: 5, most: 20 };
+const REPEATS = { quick: 3, least: 3, most: 20 };
 
 /**
- * GPU time of a plan, from the start of its first dispatch to the end of its last one. Two replays warm up; the second
- * of them decides how often to measure. Needs the feature "timestamp-query".
+ * GPU time of a plan that ran before, from the start of its first dispatch to the end of its last one. One more replay
+ * warms up and decides how often to measure. Needs the feature "timestamp-query".
  */
 export async function timePlan(
   gpu: Gpu,
@@ -21,7 +21,6 @@ export async function timePlan(
   if (!gpu.facts.timestamps) {
     throw new TypeError(`Cannot time kernels on "${gpu.facts.description}": it has no timestamp queries`);
   }
-  await measure(gpu, plan, { replays: 1, repeats: 1 });
   const [onceMs = 0] = await measure(gpu, plan, { replays: 1, repeats: 1 });
   const replays = Math.min(MAX_REPLAYS, Math.max(1, Math.ceil(LEAST_MS / Math.max(onceMs, 1e-3))));
   const affordable = Math.floor(BUDGET_MS / (replays * onceMs));

@@ -71,10 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let split = lane / CHANNEL_LANES;
   var sum: array<vec4<f32>, QUERIES * LANE_CHANNELS4>;
 
-  var end = params.keys;
-  if (params.causal != 0u) {
-    end = min(end, last + 1u);
-  }
+  let end = select(params.keys, min(params.keys, last + 1u), params.causal != 0u);
   for (var begin = 0u; begin < end; begin += 4u * LANES) {
     // Scores of keys begin + 4 · lane and the next three.
     let key = begin + 4u * lane;

@@ -3,10 +3,9 @@
 //   moments  [N, chunks, 2, C]  f32, from group_norm_stats; all bindings are addressed by single channels
 //   weight   [C]                f32
 //   stats    [N, 2, C]          f32; row 0 mean, row 1 weight / sqrt(variance + eps), biased variance of the group
-// One workgroup per image (y) and group of C / groups channels (x): LANES_C lanes side by side on channels, the others
-// on chunks, sums in a tree. The last group also zeroes the padding channels.
-// No branch or loop depends on uniforms alone: Mesa 22.3's lavapipe would insert their values and translate the shader
-// anew at every dispatch, which takes a millisecond.
+// One workgroup per image (y) and group of C / groups channels (x). The last group also zeroes the padding channels.
+// No loop limit and no branch depends on uniforms alone: for such shaders lavapipe (Mesa 22.3) inserts the uniforms'
+// values and translates anew at every dispatch, which takes a millisecond.
 
 struct Params {
   chunks: u32,
@@ -23,8 +22,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-const LANES: u32 = 64u;
-const LANES_C: u32 = 4u;
+const LANES: u32 = 32u;
 
 var<workgroup> sums: array<f32, LANES>;
 
@@ -32,13 +30,11 @@ fn sum_over_lanes(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
   sums[lane] = value;
   workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      sums[lane] += sums[lane + half];
-    }
-    workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i < LANES; i++) { // @unroll
+    total += sums[i];
   }
-  return sums[0];
+  return total;
 }
 
 @compute @workgroup_size(LANES)
@@ -54,20 +50,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Means are added as differences from one of them, so that a large common offset costs no digits.
   let pivot = moments[first_chunk * 2u * stride + first];
   var sum = 0.0;
-  for (var chunk = first_chunk + lane / LANES_C; chunk < end_chunk; chunk += LANES / LANES_C) {
+  for (var chunk = first_chunk + lane; chunk < end_chunk; chunk += LANES) {
     let count = f32(min(params.chunk_pixels, params.pixels - (chunk - first_chunk) * params.chunk_pixels));
-    for (var c = first + lane % LANES_C; c < end; c += LANES_C) {
-      sum += count * (moments[chunk * 2u * stride + c] - pivot);
+    let at = chunk * 2u * stride;
+    for (var c = first; c < end; c++) {
+      sum += count * (moments[at + c] - pivot);
     }
   }
   let mean = pivot + sum_over_lanes(sum, lane) / size;
 
   var m2 = 0.0;
-  for (var chunk = first_chunk + lane / LANES_C; chunk < end_chunk; chunk += LANES / LANES_C) {
+  for (var chunk = first_chunk + lane; chunk < end_chunk; chunk += LANES) {
     let count = f32(min(params.chunk_pixels, params.pixels - (chunk - first_chunk) * params.chunk_pixels));
-    for (var c = first + lane % LANES_C; c < end; c += LANES_C) {
-      let deviation = moments[chunk * 2u * stride + c] - mean;
-      m2 += moments[(chunk * 2u + 1u) * stride + c] + count * deviation * deviation;
+    let at = chunk * 2u * stride;
+    for (var c = first; c < end; c++) {
+      let deviation = moments[at + c] - mean;
+      m2 += moments[at + stride + c] + count * deviation * deviation;
     }
   }
   let rstd = 1.0 / sqrt(sum_over_lanes(m2, lane) / size + params.eps);

@@ -146,8 +146,7 @@ async function measureNetwork(
   return [
     total,
     ...parts.map(({ kernel, count, durationMs }): Row => ({
-      name: `  ${kernel.split("[")[0]}`,
-      variant: kernel,
+      name: `  ${kernel}`,
       timing: summarise([durationMs]),
       figures: { dispatches: count, "% of the time": 100 * durationMs / sum },
     })),

@@ -26,7 +26,7 @@ export async function run({ quick, progress }: Context): Promise<Row[]> {
     const { frames, width, height, steps } = clip;
     const name = `${frames} frames of ${width}×${height}, ${steps === 1 ? "1 step" : `${steps} steps`}`;
     progress(name);
-    const { durationsMs, hostBytes, gpuBytes } = await measureClip({ ...clip, repeats: quick ? 1 : 5 });
+    const { durationsMs, hostBytes, gpuBytes } = await measureClip({ ...clip, repeats: quick ? 1 : 3 });
     const timing = summarise(durationsMs);
     rows.push({
       name,

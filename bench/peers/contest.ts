@@ -24,7 +24,7 @@ export type Outcome =
     readonly failure: null;
     readonly wall: Timing;
     readonly cpu: Timing;
-    /** Root-mean-square, relative: the larger of the two that were checked. */
+    /** Of one link against float64: root mean square, relative. */
     readonly error: number;
   };
 
@@ -60,26 +60,13 @@ export async function contest(
     return new Float32Array(Deno.readFileSync(output).buffer);
   }
 
-  function check(runner: Runner, { actual, wanted, count }: Comparison): void {
-    const error = relativeError(actual, wanted);
-    if (!(error <= count * TOLERANCE)) {
-      const links = count === 1 ? "one link" : `${count} links`;
-      throw new Error(
-        `wrong numbers after ${links}: relative error ${error.toExponential(1)}, ${
-          count * TOLERANCE
-        } allowed`,
-      );
-    }
-    runner.error = Math.max(runner.error, error);
-  }
-
   for (const runner of runners) {
     await attempt(runner, async () => {
       const first = await outputOf(runner, 1);
-      const actual = expected.indices.map((at) => first[at] ?? NaN);
-      check(runner, { actual, wanted: expected.values, count: 1 });
+      const sample = expected.indices.map((at) => first[at] ?? NaN);
+      runner.error = checkedError(sample, { wanted: expected.values, links: 1 });
       const last = await outputOf(runner, links);
-      check(runner, { actual: last, wanted: reference ?? last, count: links });
+      checkedError(last, { wanted: reference ?? last, links });
       reference ??= last;
     });
   }
@@ -94,17 +81,26 @@ export async function contest(
       });
     }
   }
-  for (const { contestant } of runners) {
-    if (!contestant.failure) await contestant.ask({ do: "free" });
+  for (const runner of runners) {
+    const { contestant } = runner;
+    await attempt(runner, async () => void await contestant.ask({ do: "free" }));
+    if (runner.failure && contestant.loaded) await contestant.restart();
   }
   return runners.map(outcome);
 }
 
-interface Comparison {
-  readonly actual: ArrayLike<number>;
-  readonly wanted: ArrayLike<number>;
-  /** Links of the chain. */
-  readonly count: number;
+/** The error of `actual`; throws if it is too large for a chain of `links`. */
+function checkedError(
+  actual: ArrayLike<number>,
+  { wanted, links }: { readonly wanted: ArrayLike<number>; readonly links: number },
+): number {
+  const error = relativeError(actual, wanted), allowed = links * TOLERANCE;
+  if (error <= allowed) return error;
+  throw new Error(
+    `wrong numbers: relative error ${error.toExponential(1)} in a chain of ${links}, ${
+      allowed.toExponential(0)
+    } allowed`,
+  );
 }
 
 /** Does `body` unless the runner has failed before; an error is its failure, not ours. */

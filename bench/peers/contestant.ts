@@ -50,11 +50,24 @@ export class Contestant {
       const { about } = await this.#answer() as { about: string };
       this.about = about;
     } catch (error) {
+      this.failure = error instanceof Error ? error.message : String(error);
       const { install } = this.entry;
-      const reason = error instanceof Error ? error.message : String(error);
-      this.failure = install ? `not installed: ${reason}; ${install}` : reason;
+      const missing = error instanceof Deno.errors.NotFound || this.failure.includes("ModuleNotFoundError");
+      if (install && missing) this.failure = `not installed (${this.failure}): ${install}`;
       this.stop();
     }
+  }
+
+  /** Whether it has ever started. */
+  get loaded(): boolean {
+    return this.about !== "";
+  }
+
+  /** Gets a fresh process after a failure. */
+  async restart(): Promise<void> {
+    this.stop();
+    this.failure = null;
+    await this.start();
   }
 
   /** Sends a request and returns the answer. Throws what the contestant reports; a dead one stays dead. */
@@ -91,8 +104,8 @@ export class Contestant {
       for (;;) {
         const { value, done } = await Promise.race([this.#lines!.next(), timeout]);
         if (done) {
-          const line = (await this.#errors!).split("\n").find((line) => line.trim() !== "");
-          this.failure ??= `ended: ${line ?? "without a word"}`;
+          const line = (await this.#errors!).split("\n").find((line) => /error/i.test(line));
+          this.failure ??= `ended: ${line ?? "without an error message"}`;
           throw new Error(this.failure);
         }
         if (!value.startsWith("{")) continue;

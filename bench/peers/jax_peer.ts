@@ -39,7 +39,8 @@ async function open(): Promise<Peer> {
         },
         read: async () => restore(await y!.ref.data() as Float32Array),
         free() {
-          for (const array of [y!, ...given]) array.dispose();
+          y?.dispose();
+          for (const array of given) array.dispose();
           chain.dispose();
         },
       });
@@ -63,17 +64,20 @@ function makeLayer(work: Work, inputs: Inputs): Layer {
         restore: (y) => y,
       };
     case "attention": {
-      const { heads, tokens, headChannels } = work, shape = [tokens, heads, headChannels];
-      function tokensFirst({ data, shape: source }: Input): JaxArray {
-        return upload({ data: permute(data, { shape: source, order: [1, 0, 2] }), shape });
-      }
+      const { heads, tokens, headChannels } = work;
       return {
         given: [x, inputs.k!, inputs.v!].map(tokensFirst),
         link: (q, [k, v]) => nn.dotProductAttention(q, k!, v!),
-        restore: (y) => permute(y, { shape, order: [1, 0, 2] }),
+        restore: (y) => permute(y, { shape: [tokens, heads, headChannels], order: [1, 0, 2] }),
       };
     }
   }
+}
+
+/** [heads, tokens, channels] as [tokens, heads, channels]. */
+function tokensFirst({ data, shape: [heads, tokens, channels] }: Input): JaxArray {
+  const reordered = permute(data, { shape: [heads!, tokens!, channels!], order: [1, 0, 2] });
+  return upload({ data: reordered, shape: [tokens!, heads!, channels!] });
 }
 
 function upload({ data, shape }: Input, as: readonly number[] = shape): JaxArray {

@@ -55,7 +55,6 @@ try {
   console.error(error instanceof TypeError ? `Error: ${error.message}` : error);
   Deno.exit(1);
 }
-Deno.exit();
 
 interface Options {
   readonly quick: boolean;

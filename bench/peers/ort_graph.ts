@@ -39,10 +39,6 @@ export function ortGraph(work: Work, { inputs, links }: { inputs: Inputs; links:
       return { ...chain({ op: "MatMul" }, { x, constants: { w: inputs.w! } }), restore: (y) => y };
     case "attention": {
       const { heads, tokens, headChannels } = work;
-      function tokensFirst({ data, shape }: Input): Input {
-        const reordered = permute(data, { shape, order: [1, 0, 2] });
-        return { data: reordered, shape: [1, tokens, heads * headChannels] };
-      }
       const constants = { k: tokensFirst(inputs.k!), v: tokensFirst(inputs.v!) };
       const node = { op: "MultiHeadAttention", domain: MICROSOFT, attributes: { num_heads: heads } };
       return {
@@ -51,4 +47,10 @@ export function ortGraph(work: Work, { inputs, links }: { inputs: Inputs; links:
       };
     }
   }
+}
+
+/** [heads, tokens, channels] as [1, tokens, heads · channels]. */
+function tokensFirst({ data, shape: [heads, tokens, channels] }: Input): Input {
+  const reordered = permute(data, { shape: [heads!, tokens!, channels!], order: [1, 0, 2] });
+  return { data: reordered, shape: [1, tokens!, heads! * channels!] };
 }

@@ -75,18 +75,11 @@ async function makeLayer(gpu: Gpu, work: Work, inputs: Inputs): Promise<Layer> {
     }
     case "attention": {
       const { heads, tokens, headChannels } = work;
-      function upload({ data, shape }: Input): Tensor {
-        return gpu.tensor(
-          [1, tokens, heads * headChannels],
-          "tokens",
-          permute(data, { shape, order: [1, 0, 2] }),
-        );
-      }
-      const k = upload(inputs.k!), v = upload(inputs.v!);
+      const [q, k, v] = [x, inputs.k!, inputs.v!].map((input) => uploadTokens(gpu, input));
       return {
-        x: upload(x),
-        constants: [k, v],
-        link: (rec, q) => attention(rec, q, k, v, { heads, label }),
+        x: q!,
+        constants: [k!, v!],
+        link: (rec, x) => attention(rec, x, k!, v!, { heads, label }),
         restore: (y) => permute(y, { shape: [tokens, heads, headChannels], order: [1, 0, 2] }),
       };
     }
@@ -101,4 +94,10 @@ async function transformFilter(gpu: Gpu, weight: Tensor): Promise<Tensor> {
   gpu.submit((encoder) => plan.encode(encoder));
   await gpu.done();
   return filter;
+}
+
+/** [heads, tokens, channels] as a tensor [1, tokens, heads · channels]. */
+function uploadTokens(gpu: Gpu, { data, shape: [heads, tokens, channels] }: Input): Tensor {
+  const reordered = permute(data, { shape: [heads!, tokens!, channels!], order: [1, 0, 2] });
+  return gpu.tensor([1, tokens!, heads! * channels!], "tokens", reordered);
 }

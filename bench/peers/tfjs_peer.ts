@@ -40,7 +40,7 @@ async function open(): Promise<Peer> {
           await backend.queue.onSubmittedWorkDone();
         },
         read: async () => layer.restore(await y!.data() as Float32Array),
-        free: () => tf.dispose([y!, layer.x, ...layer.constants]),
+        free: () => tf.dispose([...y ? [y] : [], layer.x, ...layer.constants]),
       });
     },
   };

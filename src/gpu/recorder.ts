@@ -182,38 +182,58 @@ export class Recorder {
     const kernels: CompiledKernel[] = [];
     for (const { kernel, constants } of all) kernels.push(await compile(gpu, kernel, constants));
     return await gpu.scoped("allocate and bind a plan", () => {
+      using owned = new DisposableStack(); // frees what exists where something below fails
+      const own = (buffer: GPUBuffer) => {
+        owned.defer(() => buffer.destroy());
+        return buffer;
+      };
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-      const arenas = plan.arenas.map((size, i) => gpu.createBuffer(size, usage, `arena ${i}`));
+      const arenas = plan.arenas.map((size, i) => own(gpu.createBuffer(size, usage, `arena ${i}`)));
       storages.forEach((storage, i) => {
         storage.buffer = arenas[plan.places[i]!.arena]!;
         storage.byteOffset = plan.places[i]!.byteOffset;
       });
       for (const tensor of this.#computedOnce()) gpu.allocate(tensor);
-      const nothing = gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing");
-      const params = uploadParams(gpu, all);
-      const nodes: PlanNode[] = all.map((node, i) => {
-        const { pipeline, layout } = kernels[i]!;
-        const entries: GPUBindGroupEntry[] = node.kernel.bindingNames.map((name, binding) => ({
-          binding,
-          resource: resource(node, name, nothing),
-        }));
-        if (node.kernel.paramNames.length) {
-          entries.push({
-            binding: entries.length,
-            resource: { buffer: params, offset: i * BINDING_ALIGNMENT, size: node.kernel.paramBytes },
-          });
-        }
-        const group = gpu.device.createBindGroup({ layout, entries, label: node.label });
-        const name = variantName(node.kernel, node.constants ?? {});
-        return { pipeline, group, workgroups: node.workgroups, label: node.label, kernel: name };
-      });
+      const nothing = own(gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing"));
+      const params = own(uploadParams(gpu, all));
+      const nodes = all.map((node, i) => bindNode(gpu, node, { ...kernels[i]!, nothing, params, index: i }));
       const count = this.#setup.length;
       const finished = new Plan(nodes.slice(count), nodes.slice(0, count), [...arenas, nothing, params]);
       finished.prepare(gpu);
       for (const done of this.#done) done();
+      owned.move();
       return finished;
     });
   }
+}
+
+interface NodeResources extends CompiledKernel {
+  /** Bound where a binding was given null. */
+  readonly nothing: GPUBuffer;
+  /** Uniform blocks of all nodes; this one's is at `index`. */
+  readonly params: GPUBuffer;
+  readonly index: number;
+}
+
+function bindNode(
+  gpu: Gpu,
+  node: Node,
+  { pipeline, layout, nothing, params, index }: NodeResources,
+): PlanNode {
+  const entries: GPUBindGroupEntry[] = node.kernel.bindingNames.map((name, binding) => ({
+    binding,
+    resource: resource(node, name, nothing),
+  }));
+  if (node.kernel.paramNames.length) {
+    const offset = index * BINDING_ALIGNMENT;
+    entries.push({
+      binding: entries.length,
+      resource: { buffer: params, offset, size: node.kernel.paramBytes },
+    });
+  }
+  const group = gpu.device.createBindGroup({ layout, entries, label: node.label });
+  const kernel = variantName(node.kernel, node.constants ?? {});
+  return { pipeline, group, workgroups: node.workgroups, label: node.label, kernel };
 }
 
 /** All uniform blocks in one buffer, one per node at multiples of the alignment. */
