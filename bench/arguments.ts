@@ -30,7 +30,9 @@ export function parseArguments(
     const found = known.find(({ name }) => name === wanted);
     if (found) return found;
     throw new TypeError(
-      `Cannot run group "${wanted}": ${known.map(({ name }) => name).join(", ")} are known`,
+      `Cannot run group "${wanted}": ${
+        known.map(({ name }) => name).join(", ")
+      } are known; see deno task bench --help`,
     );
   });
   return {

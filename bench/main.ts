@@ -33,9 +33,20 @@ async function bench({ groups, quick, json, svg }: BenchArguments): Promise<void
     const rows = await group.run(context);
     report.groups.push({ name, description, rows });
     console.log(`\n${name}: ${description}\n${tableLines(rows).join("\n")}`);
+    // After each group: a later one that fails takes nothing with it.
+    if (json) await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
+    if (svg) await writeFile(svg, reportChart(report));
   }
-  if (json) await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
-  if (svg) await writeFile(svg, reportChart(report));
+}
+
+/** What the command line asks for; ends the process where it is not understood. */
+function parseOrExit(): BenchArguments | null {
+  try {
+    return parseArguments(Deno.args, GROUPS);
+  } catch (error) {
+    console.error(`Error: ${(error as Error).message}`);
+    Deno.exit(2);
+  }
 }
 
 async function writeFile(path: string, text: string): Promise<void> {
@@ -43,11 +54,6 @@ async function writeFile(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(path, text);
 }
 
-try {
-  const parsed = parseArguments(Deno.args, GROUPS);
-  if (parsed) await bench(parsed);
-  else console.log(usage(GROUPS));
-} catch (error) {
-  console.error(error instanceof TypeError ? `Error: ${error.message}` : error);
-  Deno.exit(1);
-}
+const parsed = parseOrExit();
+if (parsed) await bench(parsed);
+else console.log(usage(GROUPS));

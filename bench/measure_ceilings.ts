@@ -67,7 +67,7 @@ async function measureArithmetic(
   });
   const flops = 2 * 4 * chains * STEPS * PASSES * INVOCATIONS;
   return {
-    name: "multiply-adds in registers",
+    name: `multiply-adds in registers, ${chains} chains`,
     variant: `peak_fma[CHAINS=${chains}]`,
     timing,
     rate: { value: flops / timing.minMs / 1e6, unit: "GFLOP/s", share: 1 },

@@ -7,8 +7,10 @@ import { type Inputs, type Work, workInputs } from "./work.ts";
 
 /** Largest relative error of one link. f32 sums of up to 9,216 products in any order, by Winograd too, are within 2e-6. */
 const TOLERANCE = 1e-5;
+/** A contestant's turn in a round lasts this long, or one run of each chain: quick ones repeat. */
+const TURN_MS = 500;
 
-/** How to time: chains of one link and of `links`, once each per round. */
+/** How to time: a turn each per round, with chains of one link and of `links`. */
 export interface ContestOptions {
   readonly links: number;
   readonly rounds: number;
@@ -73,11 +75,7 @@ export async function contest(
   for (let round = 0; round < rounds; round++) {
     for (const runner of runners) {
       await attempt(runner, async () => {
-        const { contestant, slopes } = runner;
-        const short = await contestant.ask({ do: "time", links: 1 }) as RunTime;
-        const long = await contestant.ask({ do: "time", links }) as RunTime;
-        const slope = (unit: keyof RunTime) => (long[unit] - short[unit]) / (links - 1);
-        slopes.push({ wallMs: slope("wallMs"), cpuMs: slope("cpuMs") });
+        runner.slopes.push(await turn(runner.contestant, links));
       });
     }
   }
@@ -87,6 +85,21 @@ export async function contest(
     if (runner.failure && contestant.loaded) await contestant.restart();
   }
   return runners.map(outcome);
+}
+
+/** Time of one link, from medians of a chain of one and of `links`, in alternation for a while. */
+async function turn(contestant: Contestant, links: number): Promise<RunTime> {
+  const short: RunTime[] = [], long: RunTime[] = [];
+  const end = performance.now() + TURN_MS;
+  do {
+    short.push(await contestant.ask({ do: "time", links: 1 }) as RunTime);
+    long.push(await contestant.ask({ do: "time", links }) as RunTime);
+  } while (performance.now() < end);
+  function slope(unit: keyof RunTime): number {
+    const [one, many] = [short, long].map((times) => summarise(times.map((time) => time[unit])).medianMs);
+    return (many! - one!) / (links - 1);
+  }
+  return { wallMs: slope("wallMs"), cpuMs: slope("cpuMs") };
 }
 
 /** The error of `actual`; throws if it is too large for a chain of `links`. */

@@ -39,7 +39,7 @@ export class Contestant {
     try {
       this.#process = new Deno.Command(program!, {
         args,
-        env: this.entry.environment ?? {},
+        env: { NO_COLOR: "1", ...this.entry.environment },
         stdin: "piped",
         stdout: "piped",
         stderr: "piped",

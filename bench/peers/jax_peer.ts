@@ -1,6 +1,7 @@
 // jax-js with its WebGPU backend as a contestant: each chain is one jit-compiled function.
 
 import { type Array as JaxArray, defaultDevice, init, jit, lax, nn, numpy as np } from "@jax-js/jax";
+import config from "./deno.json" with { type: "json" };
 import { permute } from "./permute.ts";
 import { type Chain, type Peer, serve } from "./serve.ts";
 import type { Input, Inputs, Work } from "./work.ts";
@@ -19,7 +20,7 @@ async function open(): Promise<Peer> {
   if (!devices.includes("webgpu")) throw new Error(`Cannot start jax-js on WebGPU: it found [${devices}]`);
   defaultDevice("webgpu");
   return {
-    about: "jax-js, one jit function per chain",
+    about: `${config.imports["@jax-js/jax"]}, one jit function per chain`,
     prepare(work: Work, { inputs, links }): Promise<Chain> {
       const { given, link, restore } = makeLayer(work, inputs);
       // Arrays are owned: a use takes one away, `.ref` counts one up.

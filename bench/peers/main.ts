@@ -18,8 +18,8 @@ const USAGE = `Usage: deno task bench:peers [OPTION...]
 
   --quick           One convolution, matrix product and attention, few rounds: shows that everything works
   --only TEXT       Works whose name contains TEXT
-  --links N         Length of the long chain, default 4; more where layers take less than about 5 ms
-  --rounds N        Default 5
+  --links N         Length of the long chain, default 4; more on a GPU that needs less than 1 ms for a layer
+  --rounds N        Default 3
   --python PROGRAM  Interpreter that has ncnn, numpy and torch, default python3
   --json FILE       Writes all results as JSON
   --svg FILE        Writes a bar chart
@@ -48,7 +48,7 @@ try {
       json,
       svg,
       links: count("links", values.links ?? (quick ? "3" : "4"), 2),
-      rounds: count("rounds", values.rounds ?? (quick ? "2" : "5"), 1),
+      rounds: count("rounds", values.rounds ?? (quick ? "2" : "3"), 1),
     });
   }
 } catch (error) {
@@ -103,7 +103,7 @@ async function compare({ quick, only, links, rounds, python, json, svg }: Option
     }
     if (json) {
       const description = "The same layers in other libraries";
-      const groups = [{ name: "peers", description, links, ...resultRows(results) }];
+      const groups = [{ name: "peers", description, links, rounds, ...resultRows(results) }];
       await writeFile(json, `${JSON.stringify({ ...report, groups }, null, 2)}\n`);
     }
     if (svg) {

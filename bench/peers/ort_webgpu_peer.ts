@@ -16,7 +16,7 @@ function open(): Promise<Peer> {
     async prepare(work: Work, { inputs, links }): Promise<Chain> {
       const { model, x, restore } = ortGraph(work, { inputs, links });
       const session = await ort.InferenceSession.create(model, {
-        executionProviders: ["webgpu"],
+        executionProviders: [{ name: "webgpu", powerPreference: "high-performance" }],
         preferredOutputLocation: "gpu-buffer",
       });
       const device = await ort.env.webgpu.device as GPUDevice;

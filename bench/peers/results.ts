@@ -25,11 +25,14 @@ export function methodLines(
   },
 ): string[] {
   return [
-    `Method:  each contestant is a process; in each of ${rounds} rounds all run in turn, a chain of 1 link and one of ${links}.`,
-    `         The time of a link is the slope between both: waits (11 ms in Deno), transfers and changes of layout at the`,
-    "         ends cancel out. Medians over rounds; CPU ms is the contestant's whole process, user and system.",
+    `Method:  each contestant is a process. In each of ${rounds} rounds each has a turn: half a second, or once if it needs`,
+    `         longer, of a chain of 1 layer and one of ${links} in alternation. A layer's time is the slope between the two:`,
+    "         waits (11 ms in Deno), transfers and changes of layout at the ends cancel out. Medians over turns.",
+    "         CPU ms is the time of the contestant's whole process, user and system.",
     "         × is a contestant's time over that of the first: more than 1 is slower. float32 throughout, no bias.",
     "Before timing: checked against float64; weights prepared, which for ours and ncnn includes Winograd's transform.",
+    "Attention is each library's own: MultiHeadAttention of ONNX Runtime, dotProductAttention of jax-js, SDPA of ncnn,",
+    "         scaled_dot_product_attention of PyTorch; tfjs has none and runs matMul, softmax, matMul.",
     "Unfair to the peers: Deno lists no subgroups among an adapter's features, so those that look for them do without",
     "         (ours asks by name). Their tiles are made for GPUs.",
     ...software
