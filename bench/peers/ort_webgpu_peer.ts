@@ -9,6 +9,7 @@ await serve(open);
 
 function open(): Promise<Peer> {
   ort.env.logLevel = "error";
+  ort.env.webgpu.powerPreference = "high-performance";
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = new URL(".", import.meta.resolve("onnxruntime-web/webgpu")).href;
   return Promise.resolve({
@@ -16,7 +17,7 @@ function open(): Promise<Peer> {
     async prepare(work: Work, { inputs, links }): Promise<Chain> {
       const { model, x, restore } = ortGraph(work, { inputs, links });
       const session = await ort.InferenceSession.create(model, {
-        executionProviders: [{ name: "webgpu", powerPreference: "high-performance" }],
+        executionProviders: ["webgpu"],
         preferredOutputLocation: "gpu-buffer",
       });
       const device = await ort.env.webgpu.device as GPUDevice;

@@ -104,9 +104,9 @@ export class Conv2d {
   ): Tensor | null {
     const { stride = 1, padding = 0, out } = this.#config;
     const [kernelHeight, kernelWidth] = this.#kernel;
-    if (kernelHeight !== 3 || kernelWidth !== 3 || stride !== 1 || padding !== 1 || inputs.length > 2) {
-      return null;
-    }
+    const sides = typeof padding === "number" ? [padding] : Object.values(padding);
+    const same = kernelHeight === 3 && kernelWidth === 3 && stride === 1 && sides.every((side) => side === 1);
+    if (!same || inputs.length > 2) return null;
     if ([...this.#parts.slice(0, -1), ...inputs.slice(0, -1).map((t) => t.size(-1))].some((c) => c % 4)) {
       return null;
     }
