@@ -18,7 +18,12 @@ Deno.test("upscale writes a clip next to the input, reports on stderr only, and 
     strictEqual(code, 0, stderr);
     strictEqual(stdout, "");
     const lines = stderr.split("\n");
-    ok(/^Adapter: .+, .+ \((default of this platform|DENO_WEBGPU_BACKEND)\), (soft|hard)ware adapter$/.test(lines[0]!), lines[0]);
+    ok(
+      /^Adapter: .+, .+ \((default of this platform|DENO_WEBGPU_BACKEND)\), (soft|hard)ware adapter$/.test(
+        lines[0]!,
+      ),
+      lines[0],
+    );
     strictEqual(lines[1], "Model: nano, 2 frames, 20 x 14 to 80 x 56, 1 step, seed 42");
     strictEqual(lines[2], "Warning: ignored 1 of 3 folder entries: hidden, or no extension of a picture");
     const output = `${input}_upscaled`;

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { Tensor } from "../../src/gpu/tensor.ts";
+import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
+import { scale } from "../../src/kernels/elementwise.ts";
+import { gemm } from "../../src/kernels/gemm.ts";
+import { winogradConv2d, winogradFilter, winogradFilterShape } from "../../src/kernels/winograd.ts";
+import { assertAllClose, TOLERANCE } from "../_assert.ts";
+import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
+import { weight as generatedWeight } from "../generated.ts";
+import { conv2dReference } from "../reference/conv2d.ts";
+import { gemmReference } from "../reference/gemm.ts";
+
+/** Weights as f16 stores them. */
+function rounded(values: Float32Array): Float32Array {
+  return Float32Array.from(new Float16Array(values));
+}
+
+for (
+  const [variant, options] of [["subgroups", undefined], ["workgroup memory", { subgroups: false }]] as const
+) {
+  gpuTest(
+    `convolutions with packed f16 weights equal the loop over rounded weights with ${variant}`,
+    async (gpu) => {
+      const shape: [number, number, number, number] = [1, 9, 14, 20], weightShape = [18, 20, 3, 3] as const;
+      const values = generatedWeight("conv.weight", [...weightShape]);
+      const [x, xData] = signalTensor(gpu, "x", shape);
+      const weight = new Tensor(packedConv2dShape(weightShape), "weight", { dtype: "f16" });
+      gpu.write(weight, packConv2dWeight(values, weightShape));
+      assert.equal(weight.storage.byteLength, 2 * 9 * 20 * 20); // 18 output channels are stored as 20
+      const filter = new Tensor(winogradFilterShape(20, 18), "filter");
+      const [direct, winograd] = await evaluate(gpu, (rec) => {
+        rec.once(() => winogradFilter(rec, [weight], { filter, label: "filter" }));
+        return [
+          conv2d(rec, x, { weight, kernel: [3, 3], padding: 1, label: "direct" }),
+          winogradConv2d(rec, x, { filter, label: "winograd" }),
+        ];
+      });
+      const { y } = conv2dReference({
+        x: xData,
+        shape,
+        weight: rounded(values),
+        weightShape: [...weightShape],
+        pad: { top: 1, left: 1, bottom: 1, right: 1 },
+      });
+      assertAllClose(direct!, y, TOLERANCE.f32);
+      assertAllClose(winograd!, y, TOLERANCE.winograd);
+    },
+    options,
+  );
+
+  gpuTest(
+    `gemm() with packed f16 on the right equals the loop over rounded values with ${variant}`,
+    async (gpu) => {
+      const [a, aData] = signalTensor(gpu, "a", [3, 33, 20]);
+      const b = new Tensor([3, 20, 36], "b", { dtype: "f16" });
+      const bData = generatedWeight("b", [3, 20, 36]);
+      gpu.write(b, bData);
+      const [c] = await evaluate(gpu, (rec) => gemm(rec, a, b, { label: "product" }));
+      assertAllClose(
+        c!,
+        gemmReference(aData, rounded(bData), { batch: 3, rows: 33, inner: 20, columns: 36 }),
+        TOLERANCE.f32,
+      );
+    },
+    options,
+  );
+}
+
+gpuTest("packed f16 is refused where a kernel reads f32, and where a value does not fit", async (gpu) => {
+  const x = new Tensor([1, 4], "x", { dtype: "f16" });
+  assert.throws(
+    () => gpu.write(x, Float32Array.of(1, 2, 7e4, 0)),
+    /Cannot store "x" as f16: it holds 70000, beyond 65504/,
+  );
+  gpu.write(x, Float32Array.of(1, -2, 0.333251953125, 65504));
+  assert.deepEqual([...await gpu.read(x)], [1, -2, 0.333251953125, 65504]);
+  await assert.rejects(
+    evaluate(gpu, (rec) => scale(rec, x, { factor: 2, label: "double" })),
+    /Cannot run elementwise "double": "a" is packed f16, f32 wanted/,
+  );
+});
