@@ -195,31 +195,27 @@ function sinusoids(golden: Golden): Computed {
 }
 
 async function timeEmbedding(...[gpu, golden]: Parameters<CaseRunner>): Promise<Computed> {
-  const [prefix] = golden.case.weights!.prefixes;
-  const channels = golden.case.config!["block_out_channels"][0] as number, out = 4 * channels;
+  const { weights, config } = golden.case;
+  const { prefixes: [prefix], seed } = weights!;
+  const channels = config!["block_out_channels"][0] as number, out = 4 * channels;
   const times = Array.from(tensorOf(golden, "timesteps").data);
-  const values = times.flatMap((
-    t,
-  ) => [...timestepEmbedding(t, channels, { flipSinToCos: true, freqShift: 0 })]);
+  const options = { flipSinToCos: true, freqShift: 0 };
+  const values = times.flatMap((t) => [...timestepEmbedding(t, channels, options)]);
   const sinusoid = gpu.tensor([times.length, 1, channels], "sinusoid", Float32Array.from(values));
-  const table = weight(`${prefix}class_embedding.weight`, [golden.case.config!["num_class_embeds"], out]);
-  const row = table.slice(20 * out, 21 * out);
-  const rows = gpu.tensor(
-    [times.length, 1, out],
-    "class 20",
-    Float32Array.from(times.flatMap(() => [...row])),
-  );
+  const table = weight(`${prefix}class_embedding.weight`, [config!["num_class_embeds"], out], seed);
   const build = (w: Weights) => new TimestepEmbedding(w, { in: channels, out });
-  return await withGenerated(
-    gpu,
-    { case: golden.case, prefix: `${prefix}time_embedding.`, build },
-    (embedding) => {
-      return compute(gpu, (rec) => ({
-        y: embedding.forward(rec, sinusoid),
-        y_class20: embedding.forward(rec, sinusoid, { classEmbedding: rows }),
+  const from = { case: golden.case, prefix: `${prefix}time_embedding.`, build };
+  return await withGenerated(gpu, from, (embedding) => {
+    return compute(gpu, (rec) =>
+      forEachOutput(golden, "y", (name) => {
+        if (name === "") return embedding.forward(rec, sinusoid);
+        const label = Number(name.replace("_class", ""));
+        const row = [...table.slice(label * out, (label + 1) * out)];
+        const rows = Float32Array.from(times.flatMap(() => row));
+        const classEmbedding = gpu.tensor([times.length, 1, out], `class ${label}`, rows);
+        return embedding.forward(rec, sinusoid, { classEmbedding });
       }));
-    },
-  );
+  });
 }
 
 function pilBicubic(golden: Golden): Computed {
