@@ -1,36 +1,12 @@
-// Scaled dot-product attention without a score matrix: per head y = softmax(scale · q kᵀ) v, with a running maximum and
-// sum over blocks of keys (Milakov & Gimelshein 2018; Dao et al. 2022).
+// Scaled dot-product attention (see lib/attention_io.wgsl) without a score matrix, with a running maximum and sum over
+// blocks of keys (Milakov & Gimelshein 2018; Dao et al. 2022).
 //
-//   q, y  [N, L, H · D]       f32; head h has the channels from h · D on, D = 4 · HEAD_CHANNELS4
-//   k, v  [N or 1, S, H · D]  f32; kv_stride4 is 0 where one batch serves all images
 // A workgroup computes QUERIES queries (x) of one head (y) of one image (z). In each block of 4 · LANES keys
 //   - a lane computes the scores of 4 neighbouring keys with all queries,
 //   - LANES / QUERIES lanes share the softmax of one query,
 //   - lanes own channels for the product with v: CHANNEL_LANES lanes with LANE_CHANNELS4 vec4s each cover the head, and
 //     SPLITS = LANES / CHANNEL_LANES such sets take every SPLITS-th group of 4 keys; their sums are added at the end.
-// With `causal`, query i sees the keys 0 to i. A dispatch computes `rows` queries from row_begin on of the images from
-// batch_begin on (a band); *_base is the first vec4 of q and y that is bound.
 // Needs QUERIES a divisor of LANES, CHANNEL_LANES too, CHANNEL_LANES · LANE_CHANNELS4 >= HEAD_CHANNELS4.
-
-struct Params {
-  batch_begin: u32,
-  row_begin: u32,
-  rows: u32,
-  queries: u32,
-  keys: u32,
-  channels4: u32,
-  kv_stride4: u32,
-  causal: u32,
-  scale: f32,
-  q_base: u32,
-  y_base: u32,
-}
-
-@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-@group(0) @binding(4) var<uniform> params: Params;
 
 const LANES: u32 = 64u;
 const QUERIES: u32 = 8u;

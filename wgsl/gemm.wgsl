@@ -1,24 +1,6 @@
-// Batched matrix product with tiles in workgroup memory: c[i] = a[i] · b[i], f32.
-//   a  [B, M, K / 4]  vec4 along K
-//   b  [B, K, N / 4]  vec4 along N, f32 or packed f16
-//   c  [B, M, N / 4]  vec4 along N
+// Batched matrix product (see lib/gemm_io.wgsl) with tiles in workgroup memory, f32.
 // A workgroup of LANES_M × LANES_N threads computes BM = LANES_M · TM rows × BN4 = LANES_N · TN4 vec4 of columns; in
-// each step it stages BK4 vec4 of the inner axis of both operands. One matrix i per z. *_base is the first vec4 of the
-// dispatch within what is bound.
-
-struct Params {
-  rows: u32,
-  inner4: u32,
-  columns4: u32,
-  a_base: u32,
-  b_base: u32,
-  c_base: u32,
-}
-
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<Weight>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
-@group(0) @binding(3) var<uniform> params: Params;
+// each step it stages BK4 vec4 of the inner axis of both operands. One matrix i per z.
 
 const LANES_M: u32 = 8u;
 const LANES_N: u32 = 8u;

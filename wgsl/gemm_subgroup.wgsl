@@ -1,25 +1,7 @@
-// Batched matrix product in registers: c[i] = a[i] · b[i], f32.
-//   a  [B, M, K / 4]  vec4 along K
-//   b  [B, K, N / 4]  vec4 along N, f32 or packed f16
-//   c  [B, M, N / 4]  vec4 along N
+// Batched matrix product (see lib/gemm_io.wgsl) in registers, f32.
 // A subgroup computes SUBGROUP · TP rows × 4 · TC4 columns: each lane owns TP rows, loads them itself, and gets the
 // other operand, which the lanes load together, by subgroup broadcast. No workgroup memory. One matrix i per z.
-// *_base is the first vec4 of the dispatch within what is bound.
 // Needs subgroups of exactly SUBGROUP lanes, and TC4 a divisor or a multiple of SUBGROUP.
-
-struct Params {
-  rows: u32,
-  inner4: u32,
-  columns4: u32,
-  a_base: u32,
-  b_base: u32,
-  c_base: u32,
-}
-
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<Weight>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
-@group(0) @binding(3) var<uniform> params: Params;
 
 const SUBGROUP: u32 = 8u;
 const WAVES: u32 = 4u;

@@ -1,3 +1,4 @@
+import io from "../../wgsl/lib/attention_io.wgsl" with { type: "text" };
 import tiledSource from "../../wgsl/attention.wgsl" with { type: "text" };
 import subgroupSource from "../../wgsl/attention_subgroup.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
@@ -14,6 +15,7 @@ const MAX_HEAD_CHANNELS = 512;
 const TESTED_HEAD_CHANNELS = [4, 8, 64, 128, 512];
 
 const shared = {
+  library: [io],
   bindings: { q: "read", k: "read", v: "read", y: "write" },
   params: {
     batch_begin: "u32",

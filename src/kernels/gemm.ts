@@ -1,3 +1,4 @@
+import io from "../../wgsl/lib/gemm_io.wgsl" with { type: "text" };
 import subgroupSource from "../../wgsl/gemm_subgroup.wgsl" with { type: "text" };
 import tiledSource from "../../wgsl/gemm.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
@@ -8,6 +9,7 @@ import { weightStorage } from "./storage.ts";
 import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
+  library: [io],
   storage: { b: weightStorage },
   bindings: { a: "read", b: "read", c: "write" },
   params: { rows: "u32", inner4: "u32", columns4: "u32", a_base: "u32", b_base: "u32", c_base: "u32" },
