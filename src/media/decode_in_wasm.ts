@@ -32,25 +32,33 @@ export async function decodeInWasm<Module>(
   decoding: WasmDecoding<Module>,
 ): Promise<Frame> {
   const { format, name, width, height } = decoding;
-  const messages: string[] = [];
-  const module = await createModule({ noInitialRun: true, printErr: (line) => messages.push(line) }).catch(
-    (error: Error) => {
-      // Without this, a missing permission for the package's folder would look like one for the picture.
-      throw new Error(`Cannot load the ${format} decoder: ${error.message}`, { cause: error });
-    },
-  );
-  let image: WasmImage = null;
+  const module = await createModule({ noInitialRun: true, printErr: stop }).catch((error: Error) => {
+    // Without this, a missing permission for the package's folder would look like one for the picture.
+    throw new Error(`Cannot load the ${format} decoder: ${error.message}`, { cause: error });
+  });
+  const lackOfMemory = `lack of memory for ${width} x ${height} pixels`;
+  let image: WasmImage;
   try {
     image = decoding.decode(module);
   } catch (error) {
-    // libjpeg "exits" after a fatal error, which arrives as an object that is no Error; the reason is in the messages.
-    if (messages.length === 0) messages.push(String(error));
+    const reason = error instanceof Error ? error.message : String(error);
+    // Emscripten's word for running out of memory, among other ends.
+    throw fail(reason.startsWith("Aborted(") ? `decoding failed, most likely for ${lackOfMemory}` : reason);
   }
-  if (messages.length > 0) throw pictureError(format, { name, reason: messages.join("; ") });
-  if (image === null) throw pictureError(format, { name, reason: "pixel data is corrupt" });
+  if (image === null) throw fail(`pixel data is corrupt, or there is a ${lackOfMemory}`);
   if (image.width !== width || image.height !== height) {
     const reason = `decoded size is ${image.width} x ${image.height}, header says ${width} x ${height}`;
-    throw pictureError(format, { name, reason });
+    throw fail(reason);
   }
   return { width, height, bitDepth: 8, data: dropAlpha(image.data) };
+
+  function fail(reason: string): SyntaxError {
+    return pictureError(format, { name, reason });
+  }
+}
+
+/** Ends the decoding at the codec's first complaint: libjpeg's warnings mean that it goes on with made-up pixels, for as
+ * many as the header claims. */
+function stop(line: string): never {
+  throw new Error(line);
 }

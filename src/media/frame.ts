@@ -15,6 +15,19 @@ export interface Frame {
   readonly data: Uint8Array | Uint16Array;
 }
 
+/** Whether no channel varies by more than `tolerance`, a part of its range, over the picture; 0 for one exact colour. */
+export function isBlank({ data, bitDepth }: Frame, tolerance = 0): boolean {
+  const spread = tolerance * (2 ** bitDepth - 1);
+  const low = [...data.subarray(0, 3)], high = [...low];
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]!, channel = i % 3;
+    if (value < low[channel]!) low[channel] = value;
+    if (value > high[channel]!) high[channel] = value;
+    if (high[channel]! - low[channel]! > spread) return false;
+  }
+  return true;
+}
+
 /** File formats that can be read. */
 export type PictureFormat = "png" | "jpeg" | "webp";
 
@@ -29,7 +42,8 @@ export interface PictureHeader {
   readonly alphaDropped: boolean;
 }
 
-/** Largest picture that is decoded, in pixels (8192 x 8192), so that a small file cannot ask for any amount of memory. */
+/** Largest picture that is decoded, in pixels (8192 x 8192), so that a small file cannot ask for any amount of memory.
+ * Decoding it takes up to 2 GB as JPEG, WebP or 8-bit PNG, and up to 5 GB as 16-bit PNG. */
 export const MAX_PIXELS = 2 ** 26;
 
 /** Says what is wrong with a picture's size, or returns undefined if it is 1 to MAX_PIXELS pixels. */

@@ -1,17 +1,19 @@
 import { basename, join, parse } from "node:path";
+import { escapeName } from "../text/escape_name.ts";
 import { compareNatural } from "./compare_natural.ts";
-import { escapeName } from "./escape_name.ts";
 import type { Frame, PictureFormat, PictureHeader } from "./frame.ts";
 import { decodePicture, MAGIC_LENGTH, readPictureHeader, sniffFormat } from "./picture.ts";
-import { pictureError } from "./picture_error.ts";
 import { encodePng } from "./png.ts";
+import { readRegularFile } from "./read_regular_file.ts";
 import { writeFileAtomically } from "./write_file_atomically.ts";
 
 const PICTURE_EXTENSION = /\.(png|jpe?g|webp)$/i;
 /** Covers the header of nearly every file; only metadata before it (colour profiles, previews) can be longer. */
 const HEAD_BYTES = 64 * 1024;
-/** No picture of MAX_PIXELS needs more, so a larger file is not read into memory. */
-const MAX_FILE_BYTES = 2 ** 30;
+/** Longest stem, in bytes of UTF-8; file systems take names of 255, and the temporary names of outputs are longer. */
+const MAX_STEM_BYTES = 220;
+/** Problems that an error's message spells out; a folder of the wrong kind may have one per file. */
+const MAX_LISTED_PROBLEMS = 100;
 
 /** One input frame on disk. */
 export interface FrameFile {
@@ -33,12 +35,14 @@ export interface FrameList {
 export interface FrameSummary {
   readonly width: number;
   readonly height: number;
+  /** Bits per sample, by frame. */
+  readonly bitDepths: readonly (8 | 16)[];
   /** Number of frames whose transparency, if there is any, gets lost. */
   readonly alphaDropped: number;
 }
 
 /** Input that cannot be used. `code` is "no_input" if the path does not exist or has no frames, else "bad_input";
- * `problems` holds one sentence per problem, with all file names escaped for printing. */
+ * `problems` holds one sentence per problem, with all file names escaped for printing; the message has the first 100. */
 export class FrameFolderError extends Error {
   override readonly name = "FrameFolderError";
   readonly code: "no_input" | "bad_input";
@@ -48,7 +52,10 @@ export class FrameFolderError extends Error {
     const remedy = code === "no_input"
       ? "Give a picture or a folder with .png, .jpg, .jpeg or .webp files"
       : "Repair, rename or remove what is named above";
-    super([...problems, remedy].join("\n"), options);
+    const more = problems.length - MAX_LISTED_PROBLEMS;
+    const listed = problems.slice(0, MAX_LISTED_PROBLEMS);
+    if (more > 0) listed.push(`and ${more} more of the like`);
+    super([...listed, remedy].join("\n"), options);
     this.code = code;
     this.problems = problems;
   }
@@ -64,7 +71,7 @@ export async function listFrames(path: string): Promise<FrameList> {
     const code = error instanceof Deno.errors.NotFound ? "no_input" : "bad_input";
     throw new FrameFolderError(code, [describeProblem(path, error)], { cause: error });
   }
-  if (!info.isDirectory) return { files: [await frameFile(path)], ignored: 0 };
+  if (!info.isDirectory) return { files: [frameFile(path)], ignored: 0 };
 
   const names: string[] = [];
   let ignored = 0;
@@ -81,14 +88,13 @@ export async function listFrames(path: string): Promise<FrameList> {
     throw new FrameFolderError("no_input", [`Cannot read frames from "${escapeName(path)}": ${reason}`]);
   }
   names.sort(compareNatural);
-  const files: FrameFile[] = [];
-  for (const name of names) files.push(await frameFile(join(path, name)));
-  return { files, ignored };
+  return { files: names.map((name) => frameFile(join(path, name))), ignored };
 }
 
 /** Reads the header of every frame before any work starts. Throws one FrameFolderError with all problems: files that
- * cannot be read or are no pictures, sizes that differ, and names that would be written to the same output file. */
-export async function inspectFrames(files: readonly FrameFile[]): Promise<FrameSummary> {
+ * cannot be read or are no pictures, sizes that differ, and names that outputs cannot have or that would be written to
+ * the same output file. */
+export function inspectFrames(files: readonly FrameFile[]): FrameSummary {
   if (files.length === 0) {
     throw new FrameFolderError("no_input", ["Cannot inspect frames: got 0, wanted at least 1"]);
   }
@@ -96,23 +102,32 @@ export async function inspectFrames(files: readonly FrameFile[]): Promise<FrameS
   const headers = new Map<FrameFile, PictureHeader>();
   for (const file of files) {
     try {
-      headers.set(file, await readHeader(file.path));
+      headers.set(file, readHeader(file.path));
     } catch (error) {
       problems.push(describeProblem(file.path, error));
     }
   }
-  const allProblems = [...problems, ...findMixedSizes(headers), ...findCollisions(files)];
+  const allProblems = [
+    ...problems,
+    ...findMixedSizes(headers),
+    ...findLongNames(files),
+    ...findCollisions(files),
+  ];
   if (allProblems.length > 0) throw new FrameFolderError("bad_input", allProblems);
   const all = [...headers.values()];
   const { width, height } = all[0]!;
-  return { width, height, alphaDropped: all.filter((header) => header.alphaDropped).length };
+  return {
+    width,
+    height,
+    bitDepths: all.map((header) => header.bitDepth),
+    alphaDropped: all.filter((header) => header.alphaDropped).length,
+  };
 }
 
 /** Decodes one frame. Throws FrameFolderError. */
 export async function readFrame(file: FrameFile): Promise<Frame> {
   try {
-    await checkRegularFile(file.path);
-    return await decodePicture(await Deno.readFile(file.path), file.path);
+    return await decodePicture(readRegularFile(file.path), file.path);
   } catch (error) {
     throw new FrameFolderError("bad_input", [describeProblem(file.path, error)], { cause: error });
   }
@@ -123,61 +138,35 @@ export async function writeFrame(path: string, frame: Frame): Promise<void> {
   await writeFileAtomically(path, encodePng(frame));
 }
 
-async function frameFile(path: string): Promise<FrameFile> {
+function frameFile(path: string): FrameFile {
   let format: PictureFormat | undefined;
   try {
-    format = sniffFormat(await readHead(path, MAGIC_LENGTH));
+    format = sniffFormat(readRegularFile(path, MAGIC_LENGTH));
   } catch {
     format = undefined;
   }
   return { path, stem: parse(path).name, format };
 }
 
-async function readHeader(path: string): Promise<PictureHeader> {
-  const head = await readHead(path, HEAD_BYTES);
+function readHeader(path: string): PictureHeader {
+  const head = readRegularFile(path, HEAD_BYTES);
   try {
     return readPictureHeader(head, path);
   } catch (error) {
     if (head.length < HEAD_BYTES || sniffFormat(head) === undefined) throw error;
   }
-  return readPictureHeader(await Deno.readFile(path), path);
-}
-
-/** The first `length` bytes of a regular file, fewer if it is shorter. */
-async function readHead(path: string, length: number): Promise<Uint8Array> {
-  await checkRegularFile(path);
-  using file = await Deno.open(path);
-  const head = new Uint8Array(length);
-  let filled = 0;
-  while (filled < length) {
-    const count = await file.read(head.subarray(filled));
-    if (count === null) break;
-    filled += count;
-  }
-  return head.subarray(0, filled);
-}
-
-/** Must come before opening, which waits for ever on a pipe that nobody writes to. */
-async function checkRegularFile(path: string): Promise<void> {
-  const info = await Deno.stat(path);
-  if (!info.isFile) {
-    throw pictureError("picture", { name: path, reason: `it is a ${fileKind(info)}, wanted a regular file` });
-  }
-  if (info.size > MAX_FILE_BYTES) {
-    const reason = `file has ${info.size} bytes, wanted at most ${MAX_FILE_BYTES}`;
-    throw pictureError("picture", { name: path, reason });
-  }
-}
-
-function fileKind(info: Deno.FileInfo): string {
-  return info.isDirectory ? "folder" : info.isFifo ? "named pipe" : info.isSocket ? "socket" : "device";
+  return readPictureHeader(readRegularFile(path), path);
 }
 
 function describeProblem(path: string, error: unknown): string {
   // A pictureError, which names the file already.
   if (error instanceof SyntaxError) return error.message;
   const action = `Cannot read "${escapeName(path)}"`;
-  if (error instanceof Deno.errors.NotFound) return `${action}: it does not exist or is a link to nothing`;
+  if (error instanceof Deno.errors.NotFound) {
+    // Deno lists a name that is no UTF-8 with this character in place of the odd bytes, and then cannot find it.
+    if (path.includes("\ufffd")) return `${action}: its name is not valid UTF-8`;
+    return `${action}: it does not exist or is a link to nothing`;
+  }
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
     return `${action}: permission to read it is missing`;
   }
@@ -199,12 +188,21 @@ function sizeOf(header: PictureHeader): string {
   return `${header.width} x ${header.height}`;
 }
 
-/** Case is ignored, since the output may lie on a file system that ignores it. */
+function findLongNames(files: readonly FrameFile[]): string[] {
+  const sized = files.map(({ path, stem }) => ({ path, byteLength: new TextEncoder().encode(stem).length }));
+  return sized.filter(({ byteLength }) => byteLength > MAX_STEM_BYTES).map(({ path, byteLength }) =>
+    `Cannot use "${
+      escapeName(path)
+    }": its name without extension has ${byteLength} bytes, wanted at most ${MAX_STEM_BYTES}`
+  );
+}
+
+/** Case and Unicode composition are ignored, since the output may lie on a file system that ignores them. */
 function findCollisions(files: readonly FrameFile[]): string[] {
   const problems: string[] = [];
   const owners = new Map<string, FrameFile>();
   for (const file of files) {
-    const key = file.stem.toLowerCase();
+    const key = file.stem.normalize("NFC").toLowerCase();
     const owner = owners.get(key);
     if (owner === undefined) {
       owners.set(key, file);

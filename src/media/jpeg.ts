@@ -1,15 +1,13 @@
 import createModule from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
 import { decodeInWasm, type WasmImage } from "./decode_in_wasm.ts";
 import { type Frame, type PictureHeader, sizeProblem } from "./frame.ts";
+import { JpegScans } from "./jpeg_scans.ts";
 import { pictureError } from "./picture_error.ts";
 
 /** The part of the codec's module that is used; the package declares its type in a way that cannot be imported. */
 interface JpegModule {
   decode(bytes: Uint8Array, applyOrientation: boolean): WasmImage;
 }
-
-/** More scans than any encoder writes; each costs a pass over all coefficients. */
-const MAX_SCANS = 500;
 
 const SOI = 0xd8;
 const EOI = 0xd9;
@@ -18,6 +16,9 @@ const TEM = 0x01;
 
 /** Start-of-frame markers of the processes that are decoded: baseline, extended sequential, progressive. */
 const SUPPORTED_FRAMES = [0xc0, 0xc1, 0xc2];
+/** Markers that stand within a scan only, or at the beginning. Had one of these a length here and none for the decoder,
+ * the two would take different bytes for markers from then on. */
+const MISPLACED = [0x00, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, SOI];
 /** Markers between C0 and CF that start no frame: DHT, JPG, DAC. */
 const NOT_FRAMES = [0xc4, 0xc8, 0xcc];
 
@@ -47,7 +48,7 @@ function checkJpeg(bytes: Uint8Array, options: { name: string; headerOnly: boole
   const { name, headerOnly } = options;
   if (bytes[0] !== 0xff || bytes[1] !== SOI) throw fail("signature is wrong");
   let header: PictureHeader | undefined;
-  let scans = 0;
+  let scans: JpegScans | undefined;
   let offset = 2;
   while (true) {
     if (bytes[offset] !== undefined && bytes[offset] !== 0xff) throw fail(`no marker at byte ${offset}`);
@@ -57,6 +58,7 @@ function checkJpeg(bytes: Uint8Array, options: { name: string; headerOnly: boole
     if (marker === undefined) throw fail("file ends before its end marker");
     if (marker === EOI) break;
     if (marker === TEM) continue;
+    if (MISPLACED.includes(marker)) throw fail(`marker ${marker.toString(16)} is misplaced`);
 
     const length = bytes[offset]! << 8 | bytes[offset + 1]!;
     if (offset + Math.max(length, 2) > bytes.length) throw fail("file ends within a segment");
@@ -67,13 +69,15 @@ function checkJpeg(bytes: Uint8Array, options: { name: string; headerOnly: boole
       if (header !== undefined) throw fail("frame header appears twice");
       header = readFrameHeader(segment, { marker, fail });
       if (headerOnly) return header;
+      scans = new JpegScans(segment.filter((_, i) => i >= 6 && i % 3 === 0), fail);
     } else if (marker === SOS) {
-      if (header === undefined) throw fail("scan comes before the frame header");
-      if (++scans > MAX_SCANS) throw fail(`number of scans is over ${MAX_SCANS}`);
+      if (scans === undefined) throw fail("scan comes before the frame header");
+      scans.add(segment);
       offset = skipScan(bytes, offset);
     }
   }
-  if (header === undefined || scans === 0) throw fail("file has no picture");
+  if (header === undefined || scans === undefined) throw fail("file has no picture");
+  scans.finish();
   return header;
 
   function fail(reason: string): SyntaxError {
@@ -98,18 +102,23 @@ function readFrameHeader(
   if (components !== 1 && components !== 3) {
     throw fail(`number of components is ${components}, wanted 1 or 3`);
   }
+  const wanted = 6 + 3 * components;
+  if (segment.length !== wanted) throw fail(`frame header has ${segment.length} bytes, wanted ${wanted}`);
   const problem = sizeProblem(width, height);
   if (problem !== undefined) throw fail(problem);
   return { format: "jpeg", width, height, bitDepth: 8, alphaDropped: false };
 }
 
-/** First offset of a marker after the coded data at `offset`, past stuffed zeros and restart markers. */
+/** First offset of a marker after the coded data at `offset`, past stuffed zeros and restart markers, before either of
+ * which FF may be repeated. */
 function skipScan(bytes: Uint8Array, offset: number): number {
   while (true) {
-    offset = bytes.indexOf(0xff, offset);
-    if (offset < 0) return bytes.length;
-    const next = bytes[offset + 1];
-    if (next !== 0 && !(next !== undefined && next >= 0xd0 && next <= 0xd7)) return offset;
-    offset += 2;
+    const start = bytes.indexOf(0xff, offset);
+    if (start < 0) return bytes.length;
+    offset = start + 1;
+    while (bytes[offset] === 0xff) offset++;
+    const next = bytes[offset];
+    if (next !== 0 && !(next !== undefined && next >= 0xd0 && next <= 0xd7)) return start;
+    offset++;
   }
 }

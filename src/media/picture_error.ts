@@ -1,4 +1,4 @@
-import { escapeName } from "./escape_name.ts";
+import { escapeName } from "../text/escape_name.ts";
 
 /** The error for a file `name` that is not what `format` demands; `reason` says what is found and what is wanted. */
 export function pictureError(format: string, options: { name: string; reason: string }): SyntaxError {

@@ -57,18 +57,17 @@ export async function decodePng(bytes: Uint8Array, name: string): Promise<Frame>
   // file of nothing but what has been checked.
   const idat: Chunk = ["IDAT", deflateSync(rows, { level: 0 })];
   const file = writePng(header, [...paletteChunks, idat]).buffer;
-  if (bitDepth === 16) {
-    const image = await decode(file, { bitDepth });
-    const data = dropAlpha(image.data);
-    image.free();
-    return { width, height, bitDepth, data };
+  let data: Frame["data"] | undefined;
+  try {
+    data = await decodeChecked(file, header);
+  } catch (error) {
+    const { message } = error as Error;
+    throw fail(
+      `decoding failed (${message}), most likely for lack of memory for ${width} x ${height} pixels`,
+    );
   }
-  // The type also allows 16-bit floats, which this codec never makes.
-  const data = (await decode(file)).data as Uint8ClampedArray;
-  if (colorType === 3 && hasTransparency(data)) {
-    throw fail(`palette index is past the palette's ${palette!.length / 3} colours`);
-  }
-  return { width, height, bitDepth, data: dropAlpha(data) };
+  if (data === undefined) throw fail(`palette index is past the palette's ${palette!.length / 3} colours`);
+  return { width, height, bitDepth, data };
 
   function fail(reason: string): SyntaxError {
     return pictureError("PNG", { name, reason });
@@ -132,6 +131,21 @@ function inflateRows(
     }
   }
   return rows;
+}
+
+/** RGB samples of a file that the codec can find no fault with; undefined if a pixel has an index that
+ * `markUnusedIndices` marks. */
+async function decodeChecked(file: ArrayBuffer, header: PngHeader): Promise<Frame["data"] | undefined> {
+  const { bitDepth, colorType } = header;
+  if (bitDepth === 16) {
+    const image = await decode(file, { bitDepth });
+    const data = dropAlpha(image.data);
+    image.free();
+    return data;
+  }
+  // The type also allows 16-bit floats, which this codec never makes.
+  const rgba = (await decode(file)).data as Uint8ClampedArray;
+  return colorType === 3 && hasTransparency(rgba) ? undefined : dropAlpha(rgba);
 }
 
 /** Palette chunks with an entry for every index that `sampleDepth` bits can hold; those past `palette` are transparent

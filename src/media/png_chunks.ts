@@ -14,6 +14,10 @@ const COLOR_TYPES = {
   6: { channels: 4, depths: [8, 16] },
 };
 
+/** Each part of the stream costs far more memory than the 13 bytes it takes in a file; encoders write parts of 4 KiB or
+ * more, of which this many fill the largest file that is read. */
+const MAX_CHUNKS = 2 ** 18;
+
 /** Widest picture whose rows the codec takes at any depth: 64 MiB of 16-bit RGBA. */
 const MAX_WIDTH = 2 ** 23;
 
@@ -55,10 +59,12 @@ export function readPngChunks(bytes: Uint8Array, options: { name: string; header
   let transparent = false;
   const compressed: Uint8Array[] = [];
   let previous = "";
+  let count = 0;
   for (let offset = PNG_SIGNATURE.length; previous !== "IEND";) {
     if (offset + 8 > bytes.length) throw fail(`file ends at byte ${bytes.length}, before IEND`);
     const length = view.getUint32(offset);
     const type = String.fromCharCode(...bytes.subarray(offset + 4, offset + 8));
+    if (++count > MAX_CHUNKS) throw fail(`number of chunks is over ${MAX_CHUNKS}`);
     if (!/^[A-Za-z]{4}$/.test(type)) throw fail(`chunk type at byte ${offset + 4} is not four letters`);
     if (header === undefined && type !== "IHDR") throw fail(`first chunk is ${type}, wanted IHDR`);
     if (type === "IDAT" && header?.colorType === 3 && palette === undefined) throw fail("palette is missing");

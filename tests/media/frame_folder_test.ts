@@ -1,10 +1,10 @@
 import encodeJpeg from "@jsquash/jpeg/encode.js";
-import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { join } from "node:path";
+import { deepStrictEqual, fail, ok, rejects, strictEqual } from "node:assert/strict";
+import { basename, join, parse } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Frame } from "../../src/media/frame.ts";
 import {
-  type FrameFolderError,
+  FrameFolderError,
   inspectFrames,
   listFrames,
   readFrame,
@@ -49,15 +49,15 @@ Deno.test("listFrames() takes a single picture whatever its name", () =>
 Deno.test("listFrames() says no_input for a path that does not exist and for a folder without pictures", () =>
   withTempDir(async (dir) => {
     await fill(dir, { "notes.txt": PNG });
-    const missing = await failureOf(listFrames(join(dir, "no\nne")));
+    const missing = await failureOf(() => listFrames(join(dir, "no\nne")));
     strictEqual(missing.code, "no_input");
     ok(missing.message.includes("no\\u{a}ne"), missing.message);
-    const empty = await failureOf(listFrames(dir));
+    const empty = await failureOf(() => listFrames(dir));
     strictEqual(empty.code, "no_input");
     deepStrictEqual(empty.problems, [
       `Cannot read frames from "${dir}": folder has no pictures and 1 other entries`,
     ]);
-    strictEqual((await failureOf(inspectFrames([]))).code, "no_input");
+    strictEqual((await failureOf(() => inspectFrames([]))).code, "no_input");
   }));
 
 Deno.test("inspectFrames() gives the common size and counts pictures with alpha", () =>
@@ -67,9 +67,10 @@ Deno.test("inspectFrames() gives the common size and counts pictures with alpha"
       "1.png": Deno.readFileSync(new URL("basn6a08.png", suite)),
       "2.png": Deno.readFileSync(new URL("basn2c16.png", suite)),
     });
-    deepStrictEqual(await inspectFrames((await listFrames(dir)).files), {
+    deepStrictEqual(inspectFrames((await listFrames(dir)).files), {
       width: 32,
       height: 32,
+      bitDepths: [8, 16],
       alphaDropped: 1,
     });
   }));
@@ -77,9 +78,10 @@ Deno.test("inspectFrames() gives the common size and counts pictures with alpha"
 Deno.test("inspectFrames() accepts one size in several formats", () =>
   withTempDir(async (dir) => {
     await fill(dir, { "1.png": PNG, "2.jpg": JPEG });
-    deepStrictEqual(await inspectFrames((await listFrames(dir)).files), {
+    deepStrictEqual(inspectFrames((await listFrames(dir)).files), {
       width: 2,
       height: 1,
+      bitDepths: [8, 8],
       alphaDropped: 0,
     });
   }));
@@ -89,9 +91,10 @@ Deno.test("inspectFrames() reads on where metadata pushes the header far back", 
     const segment = [0xff, 0xe1, 0xff, 0xfd, ...Array<number>(65531).fill(0)];
     const bytes = [...JPEG.subarray(0, 2), ...segment, ...segment, ...JPEG.subarray(2)];
     await fill(dir, { "1.jpg": Uint8Array.from(bytes) });
-    deepStrictEqual(await inspectFrames((await listFrames(dir)).files), {
+    deepStrictEqual(inspectFrames((await listFrames(dir)).files), {
       width: 2,
       height: 1,
+      bitDepths: [8],
       alphaDropped: 0,
     });
   }));
@@ -116,7 +119,7 @@ Deno.test("inspectFrames() lists all problems at once", () =>
     await Deno.symlink(join(dir, "9.png"), join(dir, "9.png"));
     await fill(dir, { "\x1b[31m.jpg": OTHER_SIZE });
     const { files } = await listFrames(dir);
-    const failure = await failureOf(inspectFrames(files));
+    const failure = await failureOf(() => inspectFrames(files));
     strictEqual(failure.name, "FrameFolderError");
     strictEqual(failure.code, "bad_input");
     const at = (name: string) => `"${join(dir, name)}": `;
@@ -142,17 +145,102 @@ Deno.test("inspectFrames() and readFrame() do not wait on a named pipe", () =>
     strictEqual(new Deno.Command("mkfifo", { args: [path] }).outputSync().code, 0);
     const { files } = await listFrames(dir);
     const wanted = [`Cannot decode picture "${path}": it is a named pipe, wanted a regular file`];
-    deepStrictEqual((await failureOf(inspectFrames(files))).problems, wanted);
-    deepStrictEqual((await failureOf(readFrame(files[0]!))).problems, wanted);
+    deepStrictEqual((await failureOf(() => inspectFrames(files))).problems, wanted);
+    deepStrictEqual((await failureOf(() => readFrame(files[0]!))).problems, wanted);
   }));
 
 Deno.test("inspectFrames() refuses a file that is too large for any picture without reading it", () =>
   withTempDir(async (dir) => {
     await fill(dir, { "1.png": PNG });
     await Deno.truncate(join(dir, "1.png"), 2 ** 30 + 1);
-    const { problems } = await failureOf(inspectFrames((await listFrames(dir)).files));
+    const { files } = await listFrames(dir);
+    const { problems } = await failureOf(() => inspectFrames(files));
     strictEqual(problems.length, 1);
     ok(problems[0]!.endsWith("file has 1073741825 bytes, wanted at most 1073741824"), problems[0]);
+  }));
+
+Deno.test("inspectFrames() and readFrame() refuse a file that is written to while being read", () =>
+  withTempDir(async (dir) => {
+    await fill(dir, { "1.png": PNG });
+    const { files } = await listFrames(dir);
+    const { path } = files[0]!;
+    const { readSync } = Deno.FsFile.prototype;
+    // Somebody appends whenever something has been read.
+    Deno.FsFile.prototype.readSync = function (buffer) {
+      const count = readSync.call(this, buffer);
+      Deno.writeFileSync(path, new Uint8Array(1), { append: true });
+      return count;
+    };
+    const wanted = [
+      `Cannot decode picture "${path}": it was changed while being read; run again when nothing writes to it`,
+    ];
+    try {
+      deepStrictEqual((await failureOf(() => inspectFrames(files))).problems, wanted);
+      deepStrictEqual((await failureOf(() => readFrame(files[0]!))).problems, wanted);
+      strictEqual(Deno.statSync(path).size, PNG.length + 2);
+    } finally {
+      Deno.FsFile.prototype.readSync = readSync;
+    }
+    strictEqual(inspectFrames(files).width, 2);
+  }));
+
+Deno.test("inspectFrames() says so when a name is not valid UTF-8", () =>
+  withTempDir(async (dir) => {
+    const script = `printf x > "$(printf 'a\\377.png')"`;
+    strictEqual(new Deno.Command("sh", { args: ["-c", script], cwd: dir }).outputSync().code, 0);
+    const { files } = await listFrames(dir);
+    const { problems } = await failureOf(() => inspectFrames(files));
+    deepStrictEqual(problems, [`Cannot read "${join(dir, "a\ufffd.png")}": its name is not valid UTF-8`]);
+  }));
+
+Deno.test("inspectFrames() takes names that differ only in Unicode composition for one output", async () => {
+  const files = ["e\u0301.png", "\u00e9.png"].map((path) => ({
+    path,
+    stem: parse(path).name,
+    format: undefined,
+  }));
+  const { problems } = await failureOf(() => inspectFrames(files));
+  strictEqual(problems.at(-1), 'Cannot use "\u00e9.png": its output would replace that of "e\u0301.png"');
+});
+
+Deno.test("inspectFrames() refuses a name that leaves no room for what outputs are called", () =>
+  withTempDir(async (dir) => {
+    const [long, longest] = ["é".repeat(110), "é".repeat(110) + "a"].map((stem) => join(dir, `${stem}.png`));
+    await fill(dir, { [basename(long!)]: PNG, [basename(longest!)]: PNG });
+    const { files } = await listFrames(dir);
+    const { problems } = await failureOf(() => inspectFrames(files));
+    const reason = "its name without extension has 221 bytes, wanted at most 220";
+    deepStrictEqual(problems, [`Cannot use "${longest}": ${reason}`]);
+    await writeFrame(long!, FRAME);
+  }));
+
+Deno.test("inspectFrames() spells out 100 problems and counts the others", () =>
+  withTempDir(async (dir) => {
+    await fill(
+      dir,
+      Object.fromEntries(Array.from({ length: 103 }, (_, i) => [`${i}.png`, new Uint8Array(1)])),
+    );
+    const { files } = await listFrames(dir);
+    const { message, problems } = await failureOf(() => inspectFrames(files));
+    strictEqual(problems.length, 103);
+    const lines = message.split("\n");
+    strictEqual(lines.length, 102);
+    deepStrictEqual(lines.slice(-3), [
+      `Cannot decode picture "${join(dir, "99.png")}": content is neither PNG, JPEG nor WebP`,
+      "and 3 more of the like",
+      "Repair, rename or remove what is named above",
+    ]);
+  }));
+
+Deno.test("listFrames() and inspectFrames() take 100,001 frames", () =>
+  withTempDir(async (dir) => {
+    // File systems limit the links to one file.
+    for (let i = 0; i < 10; i++) await fill(dir, { [`${i}.png`]: PNG });
+    for (let i = 10; i <= 100_000; i++) Deno.linkSync(join(dir, `${i % 10}.png`), join(dir, `${i}.png`));
+    const { files } = await listFrames(dir);
+    deepStrictEqual(files.map(({ stem }) => Number(stem)), Array.from({ length: 100_001 }, (_, i) => i));
+    const { width, height, bitDepths } = inspectFrames(files);
+    deepStrictEqual([width, height, bitDepths.length], [2, 1, 100_001]);
   }));
 
 const READABLE = fileURLToPath(new URL("./pngsuite/basn2c08.png", import.meta.url));
@@ -163,10 +251,10 @@ Deno.test({
   permissions: { read: [READABLE] },
   async fn() {
     const files = [READABLE, FORBIDDEN].map((path) => ({ path, stem: path, format: undefined }));
-    const { code, problems } = await failureOf(inspectFrames(files));
+    const { code, problems } = await failureOf(() => inspectFrames(files));
     strictEqual(code, "bad_input");
     deepStrictEqual(problems, [`Cannot read "${FORBIDDEN}": permission to read it is missing`]);
-    strictEqual((await failureOf(listFrames(FORBIDDEN))).code, "bad_input");
+    strictEqual((await failureOf(() => listFrames(FORBIDDEN))).code, "bad_input");
   },
 });
 
@@ -181,9 +269,9 @@ Deno.test("readFrame() throws FrameFolderError for a file that has got damaged s
   withTempDir(async (dir) => {
     await fill(dir, { "1.png": PNG });
     const { files } = await listFrames(dir);
-    await inspectFrames(files);
+    inspectFrames(files);
     await fill(dir, { "1.png": PNG.subarray(0, -4) });
-    const { code, problems, cause } = await failureOf(readFrame(files[0]!));
+    const { code, problems, cause } = await failureOf(() => readFrame(files[0]!));
     strictEqual(code, "bad_input");
     ok(/^Cannot decode PNG ".*1\.png": IEND at byte \d+ has 0 bytes/.test(problems[0]!), problems[0]);
     ok(cause instanceof SyntaxError);
@@ -203,8 +291,12 @@ async function fill(dir: string, files: Record<string, Uint8Array>): Promise<voi
   for (const [name, bytes] of Object.entries(files)) await Deno.writeFile(join(dir, name), bytes);
 }
 
-async function failureOf(promise: Promise<unknown>): Promise<FrameFolderError> {
-  const error = await promise.then(() => undefined, (error: FrameFolderError) => error);
-  ok(error !== undefined, "nothing was thrown");
-  return error;
+async function failureOf(use: () => unknown): Promise<FrameFolderError> {
+  try {
+    await use();
+  } catch (error) {
+    ok(error instanceof FrameFolderError, String(error));
+    return error;
+  }
+  return fail("nothing was thrown");
 }

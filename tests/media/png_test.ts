@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { crc32, deflateSync } from "node:zlib";
 import type { Frame } from "../../src/media/frame.ts";
 import { decodePng, encodePng, readPngHeader } from "../../src/media/png.ts";
+import { deflate, type PngChunk, pngFile } from "./png_file.ts";
 import hashes from "./pngsuite_hashes.json" with { type: "json" };
 
 const SUITE = new URL("./pngsuite/", import.meta.url);
@@ -26,7 +26,6 @@ const REFUSED: Record<string, RegExp> = {
   "xs7n0g01.png": /signature is wrong/,
 };
 
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 /** 2 x 2, 8-bit grey. */
 const IHDR = [0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 0];
 const ROWS = [0, 10, 20, 0, 30, 40];
@@ -72,14 +71,14 @@ Deno.test("decodePng() refuses a file with any one byte changed", async () => {
 Deno.test("decodePng() keeps 16-bit samples", async () => {
   const rows = [0, 0x12, 0x34, 0xff, 0xfe];
   const frame = await decodePng(
-    png([["IHDR", [0, 0, 0, 2, 0, 0, 0, 1, 16, 0, 0, 0, 0]], ["IDAT", deflate(rows)]]),
+    pngFile([["IHDR", [0, 0, 0, 2, 0, 0, 0, 1, 16, 0, 0, 0, 0]], ["IDAT", deflate(rows)]]),
     "x",
   );
   deepStrictEqual(frame.data, Uint16Array.of(0x1234, 0x1234, 0x1234, 0xfffe, 0xfffe, 0xfffe));
 });
 
 Deno.test("decodePng() steps over ancillary chunks whatever they hold, and over bytes after the end", async () => {
-  const bytes = png([
+  const bytes = pngFile([
     ["IHDR", IHDR],
     ["iCCP", [1, 2, 3]],
     ["zTXt", []],
@@ -91,12 +90,12 @@ Deno.test("decodePng() steps over ancillary chunks whatever they hold, and over 
 });
 
 Deno.test("decodePng() joins a stream that is cut into many chunks, empty ones too", async () => {
-  const parts = [...deflate(ROWS)].flatMap((byte): Chunk[] => [["IDAT", [byte]], ["IDAT", []]]);
-  strictEqual((await decodePng(png([["IHDR", IHDR], ...parts]), "x")).data[3], 20);
+  const parts = [...deflate(ROWS)].flatMap((byte): PngChunk[] => [["IDAT", [byte]], ["IDAT", []]]);
+  strictEqual((await decodePng(pngFile([["IHDR", IHDR], ...parts]), "x")).data[3], 20);
 });
 
 const PALETTE_IHDR = [0, 0, 0, 2, 0, 0, 0, 2, 8, 3, 0, 0, 0];
-const BAD_FILES: readonly [title: string, chunks: Chunk[], reason: RegExp][] = [
+const BAD_FILES: readonly [title: string, chunks: PngChunk[], reason: RegExp][] = [
   ["no IHDR", [["IDAT", deflate(ROWS)]], /first chunk is IDAT, wanted IHDR/],
   ["IHDR too short", [["IHDR", IHDR.slice(1)]], /IHDR has 12 bytes, wanted 13/],
   ["two IHDR", [["IHDR", IHDR], ["IHDR", IHDR]], /IHDR appears twice/],
@@ -171,7 +170,7 @@ const BAD_FILES: readonly [title: string, chunks: Chunk[], reason: RegExp][] = [
 
 for (const [title, chunks, reason] of BAD_FILES) {
   Deno.test(`decodePng() refuses a bad file: ${title}`, async () => {
-    await rejects(decodePng(png(chunks), "bad.png"), (error: Error) => {
+    await rejects(decodePng(pngFile(chunks), "bad.png"), (error: Error) => {
       strictEqual(error.name, "SyntaxError");
       return error.message.startsWith('Cannot decode PNG "bad.png": ') && reason.test(error.message);
     });
@@ -179,7 +178,7 @@ for (const [title, chunks, reason] of BAD_FILES) {
 }
 
 Deno.test("decodePng() refuses a chunk that claims more than the file has", async () => {
-  const bytes = png([["IHDR", IHDR], ["IDAT", deflate(ROWS)]]);
+  const bytes = pngFile([["IHDR", IHDR], ["IDAT", deflate(ROWS)]]);
   bytes.set([0x7f, 0xff, 0xff, 0xff], 33);
   await rejects(decodePng(bytes, "x"), {
     message: /IDAT at byte 33 has 2147483647 bytes, file has \d+ left/,
@@ -234,26 +233,6 @@ Deno.test("encodePng() refuses data that does not fit the size or the depth", ()
   });
   throws(() => encodePng({ ...frame, width: 0, data: new Uint8Array(0) }), { name: "RangeError" });
 });
-
-type Chunk = readonly [type: string, data: ArrayLike<number>];
-
-/** A PNG file of these chunks with right lengths and CRCs; IEND is added. */
-function png(chunks: readonly Chunk[]): Uint8Array {
-  const bytes = [...SIGNATURE];
-  for (const [type, data] of [...chunks, ["IEND", []] as const]) {
-    const body = Uint8Array.of(...new TextEncoder().encode(type), ...Array.from(data));
-    bytes.push(...bigEndian(data.length), ...body, ...bigEndian(crc32(body)));
-  }
-  return Uint8Array.from(bytes);
-}
-
-function bigEndian(value: number): number[] {
-  return [value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255];
-}
-
-function deflate(rows: ArrayLike<number>): Uint8Array {
-  return deflateSync(Uint8Array.from(rows));
-}
 
 function flipLast(bytes: Uint8Array): Uint8Array {
   return bytes.with(-1, bytes.at(-1)! ^ 1);

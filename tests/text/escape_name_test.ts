@@ -1,5 +1,5 @@
 import { strictEqual } from "node:assert/strict";
-import { escapeName } from "../../src/media/escape_name.ts";
+import { escapeName } from "../../src/text/escape_name.ts";
 
 Deno.test("escapeName() makes control, reordering and separator characters visible", () => {
   strictEqual(escapeName("\x1b[31mred\n.png"), "\\u{1b}[31mred\\u{a}.png");

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import type { ByteSource } from "../../src/checkpoint/unchanged_file.ts";
+
+/** Bytes in memory that count how many of them were asked for, and fail a request for more than there are. */
+export class CountingSource implements ByteSource {
+  readonly byteLength: number;
+  /** Bytes handed out so far. */
+  bytesRead = 0;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.byteLength = bytes.length;
+    this.#bytes = bytes;
+  }
+
+  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    assert.ok(
+      0 <= begin && begin <= end && end <= this.byteLength,
+      `${begin} to ${end} of ${this.byteLength}`,
+    );
+    this.bytesRead += end - begin;
+    return Promise.resolve(this.#bytes.slice(begin, end));
+  }
+
+  [Symbol.dispose](): void {}
+}
