@@ -1,7 +1,9 @@
 import * as v from "valibot";
 import { ConfigError, quote } from "./errors.ts";
 
-/** Bounds every weight: the largest, a 3×3 convolution of twice as many channels, stays below 2^31 bytes. */
+/** No network may ask for a larger tensor. */
+export const MAX_WEIGHT_BYTES = 2 ** 31;
+/** Small enough for a 3×3 convolution of twice as many channels. */
 const MAX_CHANNELS = 4096;
 const MAX_BLOCKS = 8;
 
@@ -34,8 +36,9 @@ export function channels() {
 export function list<T extends v.GenericSchema>(item: T, { min = 1, max = MAX_BLOCKS } = {}) {
   const lengths = min === max ? `${min}` : `${min} to ${max}`;
   return v.pipe(
-    v.array(item),
+    v.array(v.unknown()),
     v.check((a) => a.length >= min && a.length <= max, `a list of ${lengths} values`),
+    v.array(item), // only now, so that a list of millions makes one problem
   );
 }
 

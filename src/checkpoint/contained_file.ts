@@ -1,9 +1,6 @@
 import { basename, dirname, join, sep } from "node:path";
-import { CheckpointError, ConfigError, quote } from "./errors.ts";
-import { parseJson } from "./strict_json.ts";
-
-/** Larger than any configuration or shard index; bounds what is read before anything is known of the file. */
-const MAX_JSON_BYTES = 16 * 2 ** 20;
+import { escapeName } from "../text/escape_name.ts";
+import { CheckpointError, MissingModelError, quote } from "./errors.ts";
 
 /**
  * The real path of the file `relative` to the model folder `root`, or null if there is none.
@@ -19,41 +16,36 @@ export async function containedFile(root: string, relative: string): Promise<str
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
     throw error;
   }
-  const allowed = [realRoot, ...hubBlobs(realRoot)];
-  if (!allowed.some((folder) => real.startsWith(folder.endsWith(sep) ? folder : folder + sep))) {
+  if (
+    !modelFolders(realRoot).some((folder) => real.startsWith(folder.endsWith(sep) ? folder : folder + sep))
+  ) {
     throw new CheckpointError(
-      `Cannot read ${quote(relative)}: it leads outside the model folder "${realRoot}"`,
+      `Cannot read ${quote(relative)}: it leads outside the model folder "${escapeName(realRoot)}"; ` +
+        `put the file itself there`,
     );
   }
   if (!(await Deno.stat(real)).isFile) {
-    throw new CheckpointError(`Cannot read ${quote(relative)}: it is not a regular file`);
+    throw new CheckpointError(
+      `Cannot read ${quote(relative)}: it is not a regular file; put the file itself there`,
+    );
   }
   return real;
 }
 
-/** A hub cache keeps MODEL/snapshots/REVISION as links into MODEL/blobs. */
-function hubBlobs(realRoot: string): string[] {
-  const snapshots = dirname(realRoot);
-  return basename(snapshots) === "snapshots" ? [join(dirname(snapshots), "blobs")] : [];
+/** As `containedFile`, but throws MissingModelError if there is none. */
+export async function requiredFile(root: string, relative: string): Promise<string> {
+  const path = await containedFile(root, relative);
+  if (path !== null) return path;
+  throw new MissingModelError("Cannot use the model: a file is missing", [
+    `no ${quote(relative)}: copy it from the model's source`,
+  ]);
 }
 
 /**
- * Reads the JSON file at `path`, which errors call `label`.
- * Throws ConfigError if it is larger than 16 MiB, not UTF-8, not JSON, or has a key twice.
+ * The folders that files of the model folder `realRoot`, a real path, may lie in: itself and, since a hub cache keeps
+ * MODEL/snapshots/REVISION as links into MODEL/blobs, the latter.
  */
-export async function readJson(path: string, label: string): Promise<unknown> {
-  const { size } = await Deno.stat(path);
-  if (size > MAX_JSON_BYTES) {
-    throw new ConfigError("Cannot read the configuration", [
-      `${label}: ${size} bytes, wanted at most ${MAX_JSON_BYTES}`,
-    ]);
-  }
-  try {
-    return parseJson(new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path)));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) {
-      throw new ConfigError("Cannot read the configuration", [`${label}: ${error.message}`]);
-    }
-    throw error;
-  }
+export function modelFolders(realRoot: string): string[] {
+  const snapshots = dirname(realRoot);
+  return basename(snapshots) === "snapshots" ? [realRoot, join(dirname(snapshots), "blobs")] : [realRoot];
 }

@@ -1,3 +1,5 @@
+import { escapeName } from "../text/escape_name.ts";
+
 /** How many problems a message shows; the rest are counted, and all of them are in `problems`. */
 const SHOWN_PROBLEMS = 100;
 
@@ -31,19 +33,10 @@ export class MissingModelError extends ListedError {
   override readonly name = "MissingModelError";
 }
 
-/** `text` with control and non-ASCII characters escaped, so that names from files cannot steer a terminal. */
-export function escapeText(text: string): string {
-  return text.replace(
-    // deno-lint-ignore no-control-regex
-    /[\u0000-\u001f\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
-/** A name or value from a file as JSON, cut after 200 characters and escaped. */
+/** A name or value from a file as JSON, cut after 200 characters and safe to print. */
 export function quote(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
-  return escapeText(text.length > 200 ? `${text.slice(0, 200)}...` : text);
+  return escapeName(text.length > 200 ? `${text.slice(0, 200)}...` : text);
 }
 
 function withList(message: string, problems: readonly string[]): string {

@@ -1,14 +1,16 @@
 import { join } from "node:path";
-import { containedFile, readJson } from "./contained_file.ts";
+import { escapeName } from "../text/escape_name.ts";
+import { containedFile, requiredFile } from "./contained_file.ts";
 import { type DGAFNetConfig, parseDGAFNetConfig } from "./dgafnet_config.ts";
 import { CheckpointError, ConfigError, MissingModelError } from "./errors.ts";
 import { type ModelIndex, parseModelIndex } from "./model_index.ts";
+import { readJson } from "./read_json.ts";
 import { parseRAFTConfig, type RAFTConfig } from "./raft_config.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { parseSchedulerConfig, type SchedulerConfig } from "./scheduler_config.ts";
 import { parseUNetConfig, type UNetConfig } from "./unet_config.ts";
 import { parseVAEConfig, type VAEConfig } from "./vae_config.ts";
-import { locateWeights, openWeights, type WeightFiles } from "./weight_source.ts";
+import { locateWeights, openWeights, weightFileNames, type WeightFiles } from "./weight_source.ts";
 
 const INDEX = "model_index.json";
 const SCHEDULER = "scheduler/scheduler_config.json";
@@ -16,6 +18,10 @@ const EMPTY_PROMPT = "text_encoder/empty_prompt.safetensors";
 /** Channels of a low-resolution frame, which the UNet sees beside the latent. */
 const FRAME_CHANNELS = 3;
 const VAE_FACTOR = 4;
+/** A configuration takes a few KB. */
+const MAX_CONFIG_BYTES = 2 ** 20;
+/** CLIP's text encoder gives 77. */
+const MAX_PROMPT_TOKENS = 1024;
 
 /** A part of the model that has weights. */
 export type ModelPart = "unet" | "vae" | "dgafnet" | "flow";
@@ -47,25 +53,33 @@ export class ModelFolder {
     return openWeights(this.path, part);
   }
 
+  /** Names and paths of all files that make the model what it is: configurations, weights, the empty prompt. */
+  async files(): Promise<Map<string, string>> {
+    const parts = (["unet", "vae", "dgafnet", "flow"] as const).filter((part) => this.configs[part] !== null);
+    const names = [INDEX, SCHEDULER, EMPTY_PROMPT];
+    for (const part of parts) names.push(`${part}/config.json`, ...await weightFileNames(this.path, part));
+    const files = new Map<string, string>();
+    for (const name of names) files.set(name, await requiredFile(this.path, name));
+    return files;
+  }
+
   /**
    * Reads the text encoder's output for the prompt "": `data` of `shape` [tokens, cross_attention_dim].
    * Throws CheckpointError if the file is broken or the shape does not fit the UNet.
    */
   async readEmptyPrompt(): Promise<{ data: Float32Array; shape: readonly [number, number] }> {
-    const path = await containedFile(this.path, EMPTY_PROMPT);
-    if (path === null) throw new MissingModelError("Cannot find the prompt", [`no ${EMPTY_PROMPT}`]);
-    using file = await SafetensorsFile.open(path, EMPTY_PROMPT);
+    using file = await SafetensorsFile.open(await requiredFile(this.path, EMPTY_PROMPT), EMPTY_PROMPT);
     const stored = file.tensors.get("prompt_embeds")?.shape;
     const [tokens = 0, dim = 0, ...rest] = stored?.length === 3 && stored[0] === 1
       ? stored.slice(1)
       : stored ?? [];
     const wanted = this.configs.unet.cross_attention_dim;
-    if (rest.length > 0 || tokens < 1 || dim !== wanted) {
+    if (rest.length > 0 || tokens < 1 || tokens > MAX_PROMPT_TOKENS || dim !== wanted) {
       throw new CheckpointError(
         `Cannot use "${EMPTY_PROMPT}": tensor "prompt_embeds" is ${
           stored ? `[${stored.join(", ")}]` : "missing"
         }, ` +
-          `wanted [tokens, ${wanted}] or [1, tokens, ${wanted}]`,
+          `wanted [tokens, ${wanted}] or [1, tokens, ${wanted}], with 1 to ${MAX_PROMPT_TOKENS} tokens`,
       );
     }
     return { data: await file.read("prompt_embeds"), shape: [tokens, dim] };
@@ -80,7 +94,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   const root = await realFolder(path);
   const has = (folder: string) => isFolder(join(root, folder));
   if (await has("controlnet")) {
-    throw new ConfigError(`Cannot use model "${path}"`, [
+    throw new ConfigError(`Cannot use model "${escapeName(path)}"`, [
       "controlnet: StableVSR's temporal module is not supported; use a model with dgafnet, or remove the folder to " +
       "upscale frame by frame",
     ]);
@@ -91,7 +105,10 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   if (temporal || await has("flow")) parts.push("flow");
   const missing = await missingParts(root, parts);
   if (missing.length > 0) {
-    throw new MissingModelError(`Cannot use model "${path}": parts of the folder are missing`, missing);
+    throw new MissingModelError(
+      `Cannot use model "${escapeName(path)}": parts of the folder are missing`,
+      missing,
+    );
   }
   return new ModelFolder(root, await readConfigs(root, parts));
 }
@@ -99,7 +116,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 async function realFolder(path: string): Promise<string> {
   if (!await isFolder(path)) {
     throw new MissingModelError(
-      `Cannot open model "${path}": no such folder; give the path of a model folder`,
+      `Cannot open model "${escapeName(path)}": no such folder; give the path of a model folder`,
     );
   }
   return await Deno.realPath(path);
@@ -139,8 +156,9 @@ async function missingParts(root: string, parts: readonly ModelPart[]): Promise<
 async function readConfigs(root: string, parts: readonly ModelPart[]): Promise<ModelConfigs> {
   const problems: string[] = [];
   async function read<T>(name: string, parse: (json: unknown, where: string) => T): Promise<T | null> {
+    const path = await requiredFile(root, name);
     try {
-      return parse(await readJson((await containedFile(root, name))!, name), name);
+      return parse(await readJson(path, { label: name, maxBytes: MAX_CONFIG_BYTES }), name);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       problems.push(...error.problems);
@@ -158,7 +176,7 @@ async function readConfigs(root: string, parts: readonly ModelPart[]): Promise<M
     problems.push(...problemsBetweenParts(configs));
     if (problems.length === 0) return configs;
   }
-  throw new ConfigError(`Cannot use model "${root}"`, problems);
+  throw new ConfigError(`Cannot use model "${escapeName(root)}"`, problems);
 }
 
 /** Parts that were trained together agree on these; others cannot be connected. */

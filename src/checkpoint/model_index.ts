@@ -48,5 +48,5 @@ export function parseModelIndex(json: unknown, where: string): ModelIndex {
 
 /** `[library, class]` of a part, both null where the part is left out. */
 function component(classes: string[]) {
-  return v.optional(v.tuple([v.nullable(v.string()), v.nullable(v.picklist(classes))]));
+  return v.optional(v.strictTuple([v.nullable(v.string()), v.nullable(v.picklist(classes))]));
 }

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { channels, integer, list, only, parseConfig } from "./config_schema.ts";
+import { channels, integer, list, MAX_WEIGHT_BYTES, only, parseConfig } from "./config_schema.ts";
 
 /** Residual block of RAFT's encoders. */
 export type RAFTBlock = "ResidualBlock" | "BottleneckBlock";
@@ -53,7 +53,7 @@ const schema = v.object({
   motion_encoder_out_channels: v.optional(integer(3, 4096), 128),
   recurrent_block_hidden_state_size: v.optional(channels(), 128),
   recurrent_block_kernel_size: v.optional(
-    list(v.union([kernelSize, v.tuple([kernelSize, kernelSize])]), { min: 1, max: 2 }),
+    list(v.union([kernelSize, v.strictTuple([kernelSize, kernelSize])]), { min: 1, max: 2 }),
     [[1, 5], [5, 1]],
   ),
   flow_head_hidden_size: v.optional(channels(), 256),
@@ -95,6 +95,17 @@ function problemsBetweenKeys(raw: v.InferOutput<typeof schema>): string[] {
       'feature_encoder_norm_layer is "BatchNorm2d" with batch_norm_statistics "image": torchvision pools both pictures ' +
         'then, here each is encoded once for all its pairs; wanted "running" or another norm',
     );
+  }
+  const gruChannels = contextChannels + raw.motion_encoder_out_channels;
+  for (const size of raw.recurrent_block_kernel_size) {
+    const [height, width] = typeof size === "number" ? [size, size] : size;
+    const bytes = 4 * gruChannels * raw.recurrent_block_hidden_state_size * height * width;
+    if (bytes >= MAX_WEIGHT_BYTES) {
+      problems.push(
+        `recurrent_block_kernel_size has ${height}×${width}, which makes weights of ${bytes} bytes, ` +
+          `wanted less than ${MAX_WEIGHT_BYTES}`,
+      );
+    }
   }
   for (const encoder of ["feature_encoder", "context_encoder"] as const) {
     if (raw[`${encoder}_block`] !== "BottleneckBlock") continue;

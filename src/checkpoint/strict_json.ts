@@ -1,4 +1,5 @@
-import { escapeText, quote } from "./errors.ts";
+import { escapeName } from "../text/escape_name.ts";
+import { quote } from "./errors.ts";
 
 /** Deeper nesting than any header, index or configuration has. */
 const MAX_DEPTH = 32;
@@ -11,14 +12,14 @@ export interface ParseJsonOptions {
 
 /**
  * Parses JSON from an untrusted file: as `JSON.parse`, but a key that appears twice in one object is an error
- * (`JSON.parse` keeps the last), and nesting is limited. Throws SyntaxError.
+ * (`JSON.parse` keeps the last), as is a key with half a surrogate pair, and nesting is limited. Throws SyntaxError.
  */
 export function parseJson(text: string, options: ParseJsonOptions = {}): unknown {
   scan(text, options.plainIntegers ?? false);
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new SyntaxError(`not valid JSON (${escapeText((error as Error).message).slice(0, 200)})`);
+    throw new SyntaxError(`not valid JSON (${escapeName((error as Error).message).slice(0, 200)})`);
   }
 }
 
@@ -80,6 +81,7 @@ function addKey(keys: Set<string>, literal: string): void {
   } catch {
     throw new SyntaxError(`not valid JSON (key ${quote(literal)})`);
   }
+  if (!key.isWellFormed()) throw new SyntaxError(`key ${quote(key)} is not Unicode`);
   if (keys.has(key)) throw new SyntaxError(`key ${quote(key)} appears twice`);
   keys.add(key);
 }

@@ -41,7 +41,7 @@ export const trunkEntries = {
   layers_per_block: v.optional(integer(1, 8), 2),
   norm_num_groups: v.optional(integer(1, 256), 32),
   norm_eps: v.optional(real(0, 0.1, { above: true }), 1e-5),
-  num_class_embeds: v.optional(v.nullable(integer(1, 65_536)), null),
+  num_class_embeds: v.optional(v.nullable(integer(1, 16_384)), null),
   flip_sin_to_cos: v.optional(v.boolean(), true),
   freq_shift: v.optional(real(0, 1024), 0),
   act_fn: only("silu"),

@@ -1,13 +1,17 @@
 import { dirname, join } from "node:path";
-import { containedFile, readJson } from "./contained_file.ts";
+import { containedFile, requiredFile } from "./contained_file.ts";
 import { CheckpointError, MissingModelError, quote } from "./errors.ts";
 import { SafetensorsFile } from "./safetensors.ts";
+import { checkShards, readShardIndex } from "./shard_index.ts";
+import { UnchangedFile } from "./unchanged_file.ts";
 
 /** Named weight tensors, whatever holds them. */
 export interface WeightSource {
   has(name: string): boolean;
   /** Sizes in PyTorch's order; undefined if there is no such tensor. */
   shape(name: string): readonly number[] | undefined;
+  /** Element type as safetensors names it ("F32"); undefined if there is no such tensor. */
+  dtype(name: string): string | undefined;
   names(): Iterable<string>;
   /** The tensor's data, row-major float32. */
   read(name: string): Promise<Float32Array>;
@@ -17,7 +21,6 @@ export interface WeightSource {
 
 /** The names diffusers and transformers save weights under, in the order they are looked for. */
 const STEMS: readonly string[] = ["diffusion_pytorch_model", "model"];
-const SHARD_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors$/;
 
 /** Weights of one network in one or more open safetensors files. */
 export class WeightFiles implements WeightSource, Disposable {
@@ -40,6 +43,10 @@ export class WeightFiles implements WeightSource, Disposable {
 
   shape(name: string): readonly number[] | undefined {
     return this.#fileOf.get(name)?.tensors.get(name)?.shape;
+  }
+
+  dtype(name: string): string | undefined {
+    return this.#fileOf.get(name)?.tensors.get(name)?.dtype;
   }
 
   names(): Iterable<string> {
@@ -97,10 +104,16 @@ export async function openWeights(root: string, part: string): Promise<WeightFil
   return new WeightFiles(name, [await openContained(root, name)]);
 }
 
+/** Names, relative to `root`, of all files that `openWeights` reads. Errors as there. */
+export async function weightFileNames(root: string, part: string): Promise<string[]> {
+  const name = await locateWeights(root, part);
+  if (!name.endsWith(".json")) return [name];
+  const shards = new Set((await readIndex(root, name)).values());
+  return [name, ...[...shards].map((shard) => join(dirname(name), shard))];
+}
+
 async function openContained(root: string, name: string): Promise<SafetensorsFile> {
-  const path = await containedFile(root, name);
-  if (path === null) throw new MissingModelError("Cannot find weights", [`no ${quote(name)}`]);
-  return await SafetensorsFile.open(path, name);
+  return await SafetensorsFile.open(await requiredFile(root, name), name);
 }
 
 async function openShards(root: string, indexName: string): Promise<WeightFiles> {
@@ -110,7 +123,8 @@ async function openShards(root: string, indexName: string): Promise<WeightFiles>
     for (const shard of new Set(shardOf.values())) {
       files.set(shard, await openContained(root, join(dirname(indexName), shard)));
     }
-    checkShards(indexName, { shardOf, files });
+    const shards = new Map([...files].map(([shard, { tensors }]) => [shard, tensors]));
+    checkShards(indexName, { shardOf, shards });
   } catch (error) {
     for (const file of files.values()) file.close();
     throw error;
@@ -118,45 +132,9 @@ async function openShards(root: string, indexName: string): Promise<WeightFiles>
   return new WeightFiles(indexName, [...files.values()]);
 }
 
-/** Tensor name → shard name, as the index says. */
-async function readIndex(root: string, indexName: string): Promise<Map<string, string>> {
-  const index = await readJson((await containedFile(root, indexName))!, indexName);
-  const map = (index as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new CheckpointError(`Cannot read "${indexName}": weight_map is not an object`);
-  }
-  const shardOf = new Map(Object.entries(map as Record<string, unknown>));
-  for (const shard of new Set(shardOf.values())) {
-    if (typeof shard !== "string" || shard.length > 255 || !SHARD_NAME.test(shard)) {
-      throw new CheckpointError(
-        `Cannot read "${indexName}": shard ${
-          quote(shard)
-        }, wanted a plain file name that ends in .safetensors`,
-      );
-    }
-  }
-  return shardOf as Map<string, string>;
-}
-
-/** The index and the shards must agree on every tensor. */
-function checkShards(
-  indexName: string,
-  { shardOf, files }: { shardOf: ReadonlyMap<string, string>; files: ReadonlyMap<string, SafetensorsFile> },
-): void {
-  const problems: string[] = [];
-  for (const [name, shard] of shardOf) {
-    if (!files.get(shard)!.tensors.has(name)) problems.push(`${quote(name)} is not in "${shard}"`);
-  }
-  for (const [shard, file] of files) {
-    for (const name of file.tensors.keys()) {
-      const listed = shardOf.get(name);
-      if (listed === shard) continue;
-      problems.push(`${quote(name)} is in "${shard}", but listed ${listed ? `in "${listed}"` : "nowhere"}`);
-    }
-  }
-  if (problems.length > 0) {
-    throw new CheckpointError(`Cannot use "${indexName}": it does not fit its shards`, problems);
-  }
+async function readIndex(root: string, indexName: string): Promise<ReadonlyMap<string, string>> {
+  using file = await UnchangedFile.open(await requiredFile(root, indexName), indexName);
+  return await readShardIndex(file, indexName);
 }
 
 async function entryNames(folder: string): Promise<string[]> {

@@ -1,5 +1,7 @@
+import { escapeName } from "../text/escape_name.ts";
 import { CheckpointError, quote } from "./errors.ts";
 import { olderName } from "./renames.ts";
+import { isWeightDType, WANTED_DTYPES } from "./safetensors.ts";
 import type { WeightSource } from "./weight_source.ts";
 
 /** A request for one tensor; the data comes later, in `load()`. */
@@ -71,29 +73,20 @@ export class WeightView {
 
   /**
    * Checks all requests against the source, then reads tensor after tensor and hands each on before the next is
-   * read, so that host memory stays at one tensor. Throws one CheckpointError that lists every missing, misshapen
-   * and unexpected tensor, before any data is read.
+   * read, so that host memory stays at one tensor. Throws one CheckpointError that lists all `problems()`, before
+   * any data is read.
    */
   async load(): Promise<void> {
     const { source, requests } = this.#ledger;
     if (this.#ledger.loaded) throw new Error(`Cannot load weights of "${source.description}" twice`);
-    this.check();
+    const problems = this.problems();
+    if (problems.length > 0) throw misfitError(source.description, problems);
     this.#ledger.loaded = true;
     for (const { name, use } of requests.values()) await use(await source.read(this.#ledger.find(name)!));
   }
 
-  /** The checks of `load()` alone: names and shapes of all tensors asked for. */
-  check(): void {
-    const problems = this.#problems();
-    if (problems.length === 0) return;
-    throw new CheckpointError(
-      `Cannot load "${this.#ledger.source.description}": its tensors do not fit the network, ` +
-        `so configuration and weights are not of one model`,
-      problems,
-    );
-  }
-
-  #problems(): string[] {
+  /** One sentence for every tensor that is missing, misshapen, of a type that is not read, or unexpected. */
+  problems(): string[] {
     const { source, requests, ignored } = this.#ledger;
     const problems: string[] = [];
     const used = new Set<string>();
@@ -108,6 +101,10 @@ export class WeightView {
       if (!fits(found, shape)) {
         problems.push(`misshapen: ${quote(stored)}, found ${showShape(found)}, wanted ${showShape(shape)}`);
       }
+      const dtype = source.dtype(stored)!;
+      if (!isWeightDType(dtype)) {
+        problems.push(`mistyped: ${quote(stored)}, found ${dtype}, wanted ${WANTED_DTYPES}`);
+      }
     }
     for (const name of source.names()) {
       if (used.has(name) || isBookkeeping(name)) continue;
@@ -120,6 +117,17 @@ export class WeightView {
   #name(name: string): string {
     return this.#path === "" ? name : `${this.#path}.${name}`;
   }
+}
+
+/** The error for `problems()` of the weights called `what`. */
+export function misfitError(what: string, problems: readonly string[]): CheckpointError {
+  return new CheckpointError(
+    `Cannot load "${
+      escapeName(what)
+    }": its tensors do not fit its configuration; take both from one model, with weights in ` +
+      WANTED_DTYPES,
+    problems,
+  );
 }
 
 /** PyTorch's batch norms count their training batches; no forward pass uses that. */

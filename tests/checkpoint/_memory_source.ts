@@ -4,17 +4,20 @@ import type { WeightSource } from "../../src/checkpoint/weight_source.ts";
 export class MemorySource implements WeightSource {
   readonly description: string;
   readonly reads: string[] = [];
-  readonly #tensors: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>;
+  readonly #tensors: ReadonlyMap<string, { shape: readonly number[]; dtype: string; data: Float32Array }>;
 
   constructor(
-    tensors: Readonly<Record<string, { shape: readonly number[]; data: ArrayLike<number> }>>,
+    tensors: Readonly<
+      Record<string, { shape: readonly number[]; dtype?: string; data: ArrayLike<number> }>
+    >,
     description = "memory",
   ) {
     this.description = description;
     this.#tensors = new Map(
-      Object.entries(tensors).map((
-        [name, { shape, data }],
-      ) => [name, { shape, data: Float32Array.from(data) }]),
+      Object.entries(tensors).map(([name, { shape, dtype = "F32", data }]) => [
+        name,
+        { shape, dtype, data: Float32Array.from(data) },
+      ]),
     );
   }
 
@@ -24,6 +27,10 @@ export class MemorySource implements WeightSource {
 
   shape(name: string): readonly number[] | undefined {
     return this.#tensors.get(name)?.shape;
+  }
+
+  dtype(name: string): string | undefined {
+    return this.#tensors.get(name)?.dtype;
   }
 
   names(): Iterable<string> {

@@ -158,15 +158,15 @@ Deno.test("openModelFolder() refuses parts that do not fit each other", async ()
   });
 });
 
-Deno.test("openModelFolder() refuses a configuration over 16 MiB, one that is not UTF-8, and a link outwards", async () => {
+Deno.test("openModelFolder() refuses a configuration over 1 MiB, one that is not UTF-8, and a link outwards", async () => {
   await withNano(async (folder) => {
-    await Deno.truncate(`${folder}/vae/config.json`, 2 ** 24 + 1);
+    await Deno.truncate(`${folder}/vae/config.json`, 2 ** 20 + 1);
     await Deno.writeFile(`${folder}/unet/config.json`, Uint8Array.of(0x22, 0xff, 0x22));
     await assert.rejects(openModelFolder(folder), (error: Error) => {
       assert.ok(error instanceof ConfigError);
       assert.equal(error.problems.length, 2);
       assert.match(error.problems[0]!, /^unet\/config\.json: /);
-      assert.equal(error.problems[1], "vae/config.json: 16777217 bytes, wanted at most 16777216");
+      assert.equal(error.problems[1], "vae/config.json: 1048577 bytes, wanted at most 1048576");
       return true;
     });
     await Deno.remove(`${folder}/unet/config.json`);
@@ -187,6 +187,7 @@ Deno.test("ModelFolder.readEmptyPrompt() takes [tokens, dim], and refuses other 
         [{ prompt_embeds: [2, 32] }, "[2, 32]"],
         [{ prompt_embeds: [2, 8, 64] }, "[2, 8, 64]"],
         [{ prompt_embeds: [1, 0, 64] }, "[1, 0, 64]"],
+        [{ prompt_embeds: [1025, 64] }, "[1025, 64]"],
         [{ prompt_embeds: [64] }, "[64]"],
         [{ prompt_embeds: [1, 1, 8, 64] }, "[1, 1, 8, 64]"],
         [{ embeds: [8, 64] }, "missing"],
@@ -195,7 +196,9 @@ Deno.test("ModelFolder.readEmptyPrompt() takes [tokens, dim], and refuses other 
       await Deno.writeFile(`${folder}/${PROMPT}`, zeroTensors(tensors));
       await assert.rejects(model.readEmptyPrompt(), (error: Error) => {
         assert.ok(
-          error.message.endsWith(`"prompt_embeds" is ${found}, wanted [tokens, 64] or [1, tokens, 64]`),
+          error.message.endsWith(
+            `"prompt_embeds" is ${found}, wanted [tokens, 64] or [1, tokens, 64], with 1 to 1024 tokens`,
+          ),
           error.message,
         );
         return true;

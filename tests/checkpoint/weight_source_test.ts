@@ -97,8 +97,8 @@ for (
 
 for (
   const [name, index, message] of [
-    ["without weight_map", "{}", /weight_map is not an object/],
-    ["that is null", "null", /weight_map is not an object/],
+    ["without weight_map", "{}", /weight_map is undefined, wanted an object/],
+    ["that is null", "null", /weight_map is undefined, wanted an object/],
     ["that is not JSON", "{", /not valid JSON/],
     [
       "that lists a tensor twice",
@@ -115,6 +115,53 @@ for (
     });
   });
 }
+
+Deno.test("openWeights() refuses an index of 257 shards before it opens one, and one over 16 MiB", async () => {
+  await withPart(async (root, part) => {
+    const map = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`t${i}`, `${i}.safetensors`]));
+    await Deno.writeTextFile(`${part}/${INDEX}`, JSON.stringify({ weight_map: map }));
+    await assert.rejects(
+      openWeights(root, "unet"),
+      /index\.json": 257 shards, wanted at most 256; merge them$/,
+    );
+    await Deno.truncate(`${part}/${INDEX}`, 2 ** 24 + 1);
+    await assert.rejects(openWeights(root, "unet"), /index\.json: 16777217 bytes, wanted at most 16777216$/);
+  });
+});
+
+Deno.test("openWeights() lists every shard name that is not allowed, escaped", async () => {
+  await withPart(async (root, part) => {
+    const map = { a: "../a.safetensors", b: "b.safetensors", c: "\u001b[2J\u202e.safetensors" };
+    await Deno.writeTextFile(`${part}/${INDEX}`, JSON.stringify({ weight_map: map }));
+    await assert.rejects(openWeights(root, "unet"), (error: Error) => {
+      assert.deepEqual((error as CheckpointError).problems, [
+        'shard "../a.safetensors", wanted a plain file name that ends in .safetensors',
+        'shard "\\u001b[2J\\u{202e}.safetensors", wanted a plain file name that ends in .safetensors',
+      ]);
+      return true;
+    });
+  });
+});
+
+Deno.test("openWeights() refuses a shard that links out of the model folder, or that is a pipe", async () => {
+  await withPart(async (root, part) => {
+    await Deno.writeFile(`${root}/../secret`, zeroTensors({ a: [1] }));
+    await Deno.symlink("../../secret", `${part}/s.safetensors`);
+    await Deno.writeTextFile(`${part}/${INDEX}`, JSON.stringify({ weight_map: { a: "s.safetensors" } }));
+    await assert.rejects(openWeights(root, "unet"), (error: Error) => {
+      assert.match(
+        error.message,
+        /^Cannot read "unet\/s\.safetensors": it leads outside the model folder ".*\/model"; put/,
+      );
+      return true;
+    });
+    if (Deno.build.os === "windows") return; // has no such files
+    await Deno.remove(`${part}/s.safetensors`);
+    const made = await new Deno.Command("mkfifo", { args: [`${part}/s.safetensors`] }).output();
+    assert.ok(made.success);
+    await assert.rejects(openWeights(root, "unet"), /"unet\/s\.safetensors": it is not a regular file; put/);
+  });
+});
 
 Deno.test("openWeights() refuses links that lead out of the model folder, at any level", async () => {
   await withPart(async (root, part) => {

@@ -63,9 +63,31 @@ Deno.test("WeightView.load() lists missing, misshapen and unexpected tensors in 
     ]);
     assert.match(
       error.message,
-      /^Cannot load "unet\/model\.safetensors": its tensors do not fit the network/,
+      /^Cannot load "unet\/model\.safetensors": its tensors do not fit its configuration; take both from one model/,
     );
     for (const problem of error.problems) assert.ok(error.message.includes(problem));
+    return true;
+  });
+  assert.deepEqual(source.reads, []);
+});
+
+Deno.test("WeightView.load() refuses tensors that are no floats of 16 or 32 bits, unless nobody asks for them", async () => {
+  const dtypes = ["F64", "I64", "C64", "U8", "F8_E4M3", "F32", "F16", "BF16"];
+  const source = new MemorySource({
+    ...Object.fromEntries(dtypes.map((dtype) => [`${dtype}.weight`, { ...zeros(1), dtype }])),
+    "norm.num_batches_tracked": { shape: [], dtype: "I64", data: [1] },
+  });
+  const view = new WeightView(source);
+  for (const dtype of dtypes) view.tensor(`${dtype}.weight`, [1], drop);
+  view.tensor("other", [2], drop);
+  assert.deepEqual(view.problems(), [
+    ...dtypes.slice(0, 5).map((dtype) =>
+      `mistyped: "${dtype}.weight", found ${dtype}, wanted F32, F16 or BF16`
+    ),
+    'missing: "other", wanted [2]',
+  ]);
+  await assert.rejects(view.load(), (error: Error) => {
+    assert.deepEqual((error as CheckpointError).problems, view.problems());
     return true;
   });
   assert.deepEqual(source.reads, []);
