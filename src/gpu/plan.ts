@@ -1,4 +1,5 @@
 import type { Gpu } from "./device.ts";
+import type { Slice } from "./dispatch.ts";
 
 /** One recorded dispatch, ready to encode. */
 export interface PlanNode {
@@ -9,41 +10,81 @@ export interface PlanNode {
   readonly label: string;
   /** Kernel and variant. */
   readonly kernel: string;
+  /** What its kernel may read. */
+  readonly reads: readonly Slice[];
+  /** What its kernel may write. */
+  readonly writes: readonly Slice[];
 }
 
-/** Recorded GPU work that can be replayed any number of times; owns its memory. */
+/** The buffers of a plan. */
+export interface PlanMemory {
+  /** What belongs to it and goes with it. */
+  readonly own: readonly GPUBuffer[];
+  /** Arenas whose values nothing but a replay needs, its own or another plan's. */
+  readonly scratch: readonly GPUBuffer[];
+}
+
+/** Recorded GPU work that can be replayed any number of times. */
 export class Plan {
   readonly nodes: readonly PlanNode[];
   readonly #setup: readonly PlanNode[];
-  readonly #buffers: readonly GPUBuffer[];
+  readonly #step: readonly PlanNode[];
+  readonly #memory: PlanMemory;
 
-  /** `setup` runs before the first replay, in `prepare()`. */
-  constructor(nodes: readonly PlanNode[], setup: readonly PlanNode[], buffers: readonly GPUBuffer[]) {
-    this.nodes = nodes;
-    this.#setup = setup;
-    this.#buffers = buffers;
+  /** `setup` runs once, in `prepare()`; `step` there and in `beginStep()`; `nodes` at each replay. */
+  constructor(
+    parts: Readonly<Record<"setup" | "step" | "nodes", readonly PlanNode[]>>,
+    memory: PlanMemory,
+  ) {
+    this.nodes = parts.nodes;
+    this.#setup = parts.setup;
+    this.#step = parts.step;
+    this.#memory = memory;
   }
 
   /** Computes what stays the same in all replays. */
   prepare(gpu: Gpu): void {
-    if (this.#setup.length > 0) gpu.submit((encoder) => encodeNodes(encoder, this.#setup));
+    submitNodes(gpu, [...this.#setup, ...this.#step]);
+  }
+
+  /** Computes what `Recorder.stepwise()` recorded, from the inputs' present values. */
+  beginStep(gpu: Gpu): void {
+    submitNodes(gpu, this.#step);
   }
 
   /** Bytes of GPU memory held by this plan (arenas and uniforms; weights and inputs are not its own). */
   get byteLength(): number {
-    return this.#buffers.reduce((sum, b) => sum + b.size, 0);
+    return this.#memory.own.reduce((sum, b) => sum + b.size, 0);
+  }
+
+  /** Arenas that another plan may use as well, see `Recorder.finish()`. */
+  get scratch(): readonly GPUBuffer[] {
+    return this.#memory.scratch;
+  }
+
+  /** All buffers that hold tensors. */
+  get #arenas(): GPUBuffer[] {
+    const all = new Set([...this.#memory.own, ...this.#memory.scratch]);
+    return [...all].filter(({ usage }) => usage & GPUBufferUsage.STORAGE);
   }
 
   /** Fills the plan's tensors with NaN, so that a value nobody wrote shows in the results; prepares it again. */
   poison(gpu: Gpu): void {
-    for (const buffer of this.#buffers) {
-      if (!(buffer.usage & GPUBufferUsage.STORAGE)) continue;
+    for (const buffer of this.#arenas) {
       const chunk = new Uint32Array(Math.min(buffer.size, 2 ** 24) / 4).fill(0x7fc00000);
       for (let at = 0; at < buffer.size; at += chunk.byteLength) {
         const size = Math.min(chunk.byteLength, buffer.size - at);
         gpu.device.queue.writeBuffer(buffer, at, chunk, 0, size / 4);
       }
     }
+    this.prepare(gpu);
+  }
+
+  /** Fills the plan's tensors with zeros and prepares it again. */
+  clear(gpu: Gpu): void {
+    gpu.submit((encoder) => {
+      for (const buffer of this.#arenas) encoder.clearBuffer(buffer);
+    }, "clear a plan");
     this.prepare(gpu);
   }
 
@@ -54,12 +95,16 @@ export class Plan {
 
   /** Frees the plan's memory; its outputs are gone. */
   destroy(): void {
-    for (const buffer of this.#buffers) buffer.destroy();
+    for (const buffer of this.#memory.own) buffer.destroy();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+function submitNodes(gpu: Gpu, nodes: readonly PlanNode[]): void {
+  if (nodes.length > 0) gpu.submit((encoder) => encodeNodes(encoder, nodes), "prepare a plan");
 }
 
 function encodeNodes(encoder: GPUCommandEncoder, nodes: readonly PlanNode[]): void {

@@ -1,43 +1,27 @@
-import { type ArenaPlan, planArenas } from "./arena.ts";
+import {
+  compareVariants,
+  type Contest,
+  fillWithNumbers,
+  isDispatchable,
+  knownVariant,
+  type Variant,
+} from "./autotune.ts";
 import { BINDING_ALIGNMENT, type Gpu } from "./device.ts";
+import {
+  byteLength,
+  type Choice,
+  type Dispatch,
+  type RecordedDispatch as Node,
+  type Slice,
+  tensorOf,
+  toSlice,
+} from "./dispatch.ts";
 import { LimitError } from "./errors.ts";
-import { compile, type CompiledKernel, type Constants, type Kernel, variantName } from "./kernel.ts";
+import { type Layout, layOut, matchArenas } from "./layout.ts";
+import { compile, type CompiledKernel, type Kernel, variantName } from "./kernel.ts";
 import { Plan, type PlanNode } from "./plan.ts";
+import { timeNodes } from "./profile.ts";
 import { type Storage, Tensor } from "./tensor.ts";
-
-/** A range of a tensor, widened so that it starts at an offset that can be bound. */
-export interface Slice {
-  readonly tensor: Tensor;
-  readonly byteOffset: number;
-  readonly byteLength: number;
-  /** Index of the first bound `vec4` within the tensor; the shader subtracts it. */
-  readonly base: number;
-}
-
-/** What a binding may be given: a tensor, a part of one, or nothing (a few zero bytes, for inputs only). */
-export type Bound = Tensor | Slice | null;
-
-/** One dispatch. */
-export interface Dispatch {
-  readonly bindings: Readonly<Record<string, Bound>>;
-  readonly params: Readonly<Record<string, number>>;
-  /** Number of workgroups in x, y, z, each at most 65,535. */
-  readonly workgroups: readonly [number, number, number];
-  readonly constants?: Constants;
-  /** Appears in profiles and errors: the path of the layer. */
-  readonly label: string;
-}
-
-interface Node extends Dispatch {
-  readonly kernel: Kernel;
-}
-
-/** The `vec4`s [from, to) of a tensor as a binding. */
-export function slice(tensor: Tensor, from: number, to: number): Slice {
-  const perStep = BINDING_ALIGNMENT / tensor.vec4Bytes;
-  const base = Math.floor(from / perStep) * perStep;
-  return { tensor, byteOffset: tensor.vec4Bytes * base, byteLength: tensor.vec4Bytes * (to - base), base };
-}
 
 /** Bytes of an arena above which the next one is begun. */
 const MAX_ARENA_BYTES = 2 ** 31 - BINDING_ALIGNMENT;
@@ -50,9 +34,14 @@ export class Recorder {
   readonly gpu: Gpu;
   readonly #nodes: Node[] = [];
   readonly #setup: Node[] = [];
+  readonly #step: Node[] = [];
+  /** What `run()` adds to. */
+  #target = this.#nodes;
   readonly #done: (() => void)[] = [];
-  #inSetup = false;
-  readonly #virtual = new Set<Storage>();
+  /** By the index of the node: variants whose fastest is not known. */
+  readonly #contested = new Map<number, { readonly variants: readonly Variant[]; readonly choice: Choice }>();
+  /** Storages of virtual tensors, with the tensor's label. */
+  readonly #virtual = new Map<Storage, string>();
   readonly #watch: ((label: string) => boolean) | null;
   /** Tensors seen by `tap()` whose label is watched; they survive until the end of the plan. */
   readonly taps: Map<string, Tensor> = new Map();
@@ -66,7 +55,7 @@ export class Recorder {
   /** A tensor without memory, for the outputs of a kernel. */
   tensor(shape: readonly number[], label: string): Tensor {
     const tensor = new Tensor(shape, label);
-    this.#virtual.add(tensor.storage);
+    this.#virtual.set(tensor.storage, label);
     return tensor;
   }
 
@@ -90,13 +79,29 @@ export class Recorder {
         throw new TypeError(`Cannot run ${kernel.name} "${dispatch.label}": output "${name}" is missing`);
       }
     }
-    if (dispatch.workgroups.some((n) => !Number.isInteger(n) || n < 1 || n > 65535)) {
+    if (!isDispatchable(dispatch.workgroups)) {
       throw new RangeError(
         `Cannot run ${kernel.name} "${dispatch.label}": workgroups [${dispatch.workgroups}], 1 to 65535 wanted`,
       );
     }
     const constants = { ...dispatch.constants, ...packedBindings(kernel, dispatch) };
-    (this.#inSetup ? this.#setup : this.#nodes).push({ ...dispatch, constants, kernel });
+    this.#target.push({ ...dispatch, constants, kernel });
+  }
+
+  /**
+   * Adds a dispatch by one of several variants that give the same bytes and have the same bindings and params: the one
+   * that `gpu.tuning` knows to be the fastest, else the first that does not take too many workgroups. If `gpu.tuning`
+   * has a budget, `finish()` finds out which one is.
+   */
+  runOneOf(variants: readonly Variant[], choice: Choice): void {
+    const { tuning } = this.gpu;
+    const known = knownVariant(tuning, choice.key, variants);
+    const usable = variants.filter(({ workgroups }) => isDispatchable(workgroups));
+    const chosen = known && usable.includes(known) ? known : usable[0] ?? variants[0]!;
+    this.run(chosen.kernel, dispatchOf(choice, chosen));
+    if (!known && usable.length > 1 && tuning.budgetMs > 0 && this.#target === this.#nodes) {
+      this.#contested.set(this.#nodes.length - 1, { variants, choice });
+    }
   }
 
   /**
@@ -106,12 +111,24 @@ export class Recorder {
    */
   once<T>(body: () => T, done?: () => void): T {
     if (done) this.#done.push(done);
-    const outer = this.#inSetup;
-    this.#inSetup = true;
+    return this.#recordInto(this.#setup, body);
+  }
+
+  /**
+   * What `body` records runs when the plan is finished and at each `Plan.beginStep()`, not at each replay; its tensors
+   * keep their values. For what depends on inputs that change seldom, such as the timestep.
+   */
+  stepwise<T>(body: () => T): T {
+    return this.#recordInto(this.#target === this.#setup ? this.#setup : this.#step, body);
+  }
+
+  #recordInto<T>(target: Node[], body: () => T): T {
+    const outer = this.#target;
+    this.#target = target;
     try {
       return body();
     } finally {
-      this.#inSetup = outer;
+      this.#target = outer;
     }
   }
 
@@ -121,47 +138,30 @@ export class Recorder {
   }
 
   /** The memory this recording needs, without allocating any. */
-  layout(outputs: readonly Tensor[]): { storages: Storage[]; plan: ArenaPlan } {
-    const storages: Storage[] = [], items: { byteLength: number; first: number; last: number }[] = [];
-    const indexOf = new Map<Storage, number>();
-    const apart: [number, number][] = [];
-    const note = ({ kernel, bindings, label }: Node, at: number, pinned: boolean) => {
-      const read: number[] = [], written: number[] = [];
-      for (const [name, bound] of Object.entries(bindings)) {
-        const storage = tensorOf(bound)?.storage;
-        if (!storage || !this.#virtual.has(storage)) continue;
-        const writes = kernel.declaration.bindings[name] !== "read";
-        let index = indexOf.get(storage);
-        if (index === undefined) {
-          if (kernel.declaration.bindings[name] !== "write") {
-            throw new TypeError(
-              `Cannot run ${kernel.name} "${label}": "${name}" is read before anything wrote it`,
-            );
-          }
-          index = items.push({
-            byteLength: storage.byteLength,
-            first: at,
-            last: pinned ? this.#nodes.length : at,
-          }) - 1;
-          indexOf.set(storage, index);
-          storages.push(storage);
-        }
-        items[index]!.last = Math.max(items[index]!.last, at);
-        (writes ? written : read).push(index);
-      }
-      for (const w of written) for (const r of read) apart.push([w, r]);
-    };
-    for (const node of this.#setup) note(node, 0, true);
-    this.#nodes.forEach((node, at) => note(node, at, false));
-    for (const tensor of [...outputs, ...this.taps.values()]) {
-      const index = indexOf.get(tensor.storage);
-      if (index !== undefined) items[index]!.last = this.#nodes.length;
-      else if (this.#virtual.has(tensor.storage)) {
-        throw new TypeError(`Cannot finish: output "${tensor.label}" was never written`);
-      }
-    }
-    const maxArenaBytes = Math.min(MAX_ARENA_BYTES, this.gpu.facts.maxBufferBytes);
-    return { storages, plan: planArenas(items, { apart, alignment: BINDING_ALIGNMENT, maxArenaBytes }) };
+  layout(outputs: readonly Tensor[]): Layout {
+    return layOut({ kept: [...this.#setup, ...this.#step], replayed: this.#nodes }, {
+      virtual: this.#virtual,
+      outputs: [...outputs, ...this.taps.values()],
+      maxArenaBytes: Math.min(MAX_ARENA_BYTES, this.gpu.facts.maxBufferBytes),
+    });
+  }
+
+  /**
+   * Bytes of the buffers that `finish()` would make for the plan, without making them, and the sizes of the arenas that
+   * other plans may share; the recording then counts as finished. What `once()` computes into persistent tensors is not
+   * the plan's.
+   */
+  dryRun(
+    outputs: readonly Tensor[],
+    { scratch: shared = [] }: { readonly scratch?: readonly number[] } = {},
+  ): { byteLength: number; scratch: number[] } {
+    const { plan: { arenas }, scratchArenas } = this.layout(outputs);
+    for (const done of this.#done) done();
+    const scratch = arenas.slice(0, scratchArenas);
+    const matches = matchArenas(scratch, shared);
+    const own = arenas.filter((_, i) => (matches[i] ?? -1) < 0);
+    const nodes = this.#setup.length + this.#step.length + this.#nodes.length;
+    return { byteLength: own.reduce((a, b) => a + b, 0) + BINDING_ALIGNMENT + paramsBytes(nodes), scratch };
   }
 
   /** Persistent tensors that `once()` fills; they get memory when the plan is finished. */
@@ -174,21 +174,37 @@ export class Recorder {
     );
   }
 
-  /** Compiles, allocates and binds everything. `outputs` (and watched taps) keep their values after a replay. */
-  async finish(outputs: readonly Tensor[]): Promise<Plan> {
+  /**
+   * Compiles, allocates and binds everything. `outputs` (and watched taps) keep their values after a replay, with
+   * `scratchOf` until that other plan is replayed: then its arenas are used where they are large enough.
+   */
+  async finish(
+    outputs: readonly Tensor[],
+    { scratchOf }: { readonly scratchOf?: Plan | undefined } = {},
+  ): Promise<Plan> {
     const { gpu } = this;
-    const { storages, plan } = this.layout(outputs);
-    const all = [...this.#setup, ...this.#nodes];
+    const { storages, plan, scratchArenas } = this.layout(outputs);
+    const all = [...this.#setup, ...this.#step, ...this.#nodes];
     const kernels: CompiledKernel[] = [];
     for (const { kernel, constants } of all) kernels.push(await compile(gpu, kernel, constants));
-    return await gpu.scoped("allocate and bind a plan", () => {
+    return await gpu.scoped("allocate and bind a plan", async () => {
       using owned = new DisposableStack(); // frees what exists where something below fails
+      const made: GPUBuffer[] = [];
       const own = (buffer: GPUBuffer) => {
         owned.defer(() => buffer.destroy());
+        made.push(buffer);
         return buffer;
       };
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-      const arenas = plan.arenas.map((size, i) => own(gpu.createBuffer(size, usage, `arena ${i}`)));
+      const sizes = scratchOf?.scratch.map(({ size }) => size) ?? [];
+      const matches = matchArenas(plan.arenas.slice(0, scratchArenas), sizes);
+      const arenas = plan.arenas.map((size, i) => {
+        const shared = scratchOf?.scratch[matches[i] ?? -1];
+        if (shared) return shared;
+        const largest = storages.filter((_, s) => plan.places[s]!.arena === i)
+          .reduce((a, b) => b.byteLength > a.byteLength ? b : a);
+        return own(gpu.createBuffer(size, usage, `arena with ${this.#virtual.get(largest)}`));
+      });
       storages.forEach((storage, i) => {
         storage.buffer = arenas[plan.places[i]!.arena]!;
         storage.byteOffset = plan.places[i]!.byteOffset;
@@ -197,14 +213,53 @@ export class Recorder {
       const nothing = own(gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing"));
       const params = own(uploadParams(gpu, all));
       const nodes = all.map((node, i) => bindNode(gpu, node, { ...kernels[i]!, nothing, params, index: i }));
-      const count = this.#setup.length;
-      const finished = new Plan(nodes.slice(count), nodes.slice(0, count), [...arenas, nothing, params]);
+      const setup = nodes.splice(0, this.#setup.length), step = nodes.splice(0, this.#step.length);
+      const finished = new Plan({ setup, step, nodes }, {
+        own: made,
+        scratch: arenas.slice(0, scratchArenas),
+      });
+      if (this.#contested.size > 0) fillWithNumbers(gpu, arenas);
       finished.prepare(gpu);
+      await this.#settleContests(nodes, { nothing, params });
       for (const done of this.#done) done();
       owned.move();
       return finished;
     });
   }
+
+  /** Compares the variants of contested nodes and puts those in their place that are known to be the fastest then. */
+  async #settleContests(
+    nodes: PlanNode[],
+    shared: Pick<NodeResources, "nothing" | "params">,
+  ): Promise<void> {
+    const { gpu } = this;
+    const contests = new Map<string, Contest>();
+    const prepare = async (at: number, choice: Choice, variant: Variant) => {
+      const dispatch = dispatchOf(choice, variant), { kernel } = variant;
+      const constants = { ...dispatch.constants, ...packedBindings(kernel, dispatch) };
+      const compiled = await compile(gpu, kernel, constants);
+      const index = this.#setup.length + this.#step.length + at;
+      return bindNode(gpu, { ...dispatch, kernel, constants }, { ...compiled, ...shared, index });
+    };
+    for (const [at, { variants, choice }] of this.#contested) {
+      const { key, work } = choice;
+      const contest = contests.get(key) ??
+        { key, variants, work, totalWork: 0, prepare: (variant: Variant) => prepare(at, choice, variant) };
+      contests.set(key, { ...contest, totalWork: contest.totalWork + work });
+    }
+    const { tuning } = gpu;
+    const time = (entrants: readonly PlanNode[]) => timeNodes(gpu, entrants);
+    await compareVariants([...contests.values()], { tuning, time, now: () => performance.now() });
+    for (const [at, { variants, choice }] of this.#contested) {
+      const fastest = knownVariant(tuning, choice.key, variants);
+      if (fastest && isDispatchable(fastest.workgroups)) nodes[at] = await prepare(at, choice, fastest);
+    }
+  }
+}
+
+function dispatchOf({ key: _key, work: _work, ...dispatch }: Choice, variant: Variant): Dispatch {
+  const { constants, workgroups } = variant;
+  return { ...dispatch, constants: { ...constants, ...dispatch.constants }, workgroups };
 }
 
 interface NodeResources extends CompiledKernel {
@@ -233,12 +288,24 @@ function bindNode(
   }
   const group = gpu.device.createBindGroup({ layout, entries, label: node.label });
   const kernel = variantName(node.kernel, node.constants ?? {});
-  return { pipeline, group, workgroups: node.workgroups, label: node.label, kernel };
+  const bound = node.kernel.bindingNames.flatMap((name) => {
+    const slice = toSlice(node.bindings[name]!);
+    return slice ? [{ slice, access: node.kernel.declaration.bindings[name] }] : [];
+  });
+  return {
+    pipeline,
+    group,
+    workgroups: node.workgroups,
+    label: node.label,
+    kernel,
+    reads: bound.filter(({ access }) => access !== "write").map(({ slice }) => slice),
+    writes: bound.filter(({ access }) => access !== "read").map(({ slice }) => slice),
+  };
 }
 
 /** All uniform blocks in one buffer, one per node at multiples of the alignment. */
 function uploadParams(gpu: Gpu, nodes: readonly Node[]): GPUBuffer {
-  const bytes = new Uint8Array(Math.max(1, nodes.length) * BINDING_ALIGNMENT);
+  const bytes = new Uint8Array(paramsBytes(nodes.length));
   nodes.forEach(({ kernel, params }, i) => {
     bytes.set(new Uint8Array(kernel.packParams(params)), i * BINDING_ALIGNMENT);
   });
@@ -248,8 +315,8 @@ function uploadParams(gpu: Gpu, nodes: readonly Node[]): GPUBuffer {
   return buffer;
 }
 
-function tensorOf(bound: Bound): Tensor | null {
-  return bound === null || bound instanceof Tensor ? bound : bound.tensor;
+function paramsBytes(nodes: number): number {
+  return Math.max(1, nodes) * BINDING_ALIGNMENT;
 }
 
 /** For each binding given packed f16, which the kernel must allow, the constant that says so. */
@@ -263,10 +330,6 @@ function packedBindings(kernel: Kernel, { bindings, label }: Dispatch): Record<s
     packed[name] = "f16";
   }
   return packed;
-}
-
-function byteLength(bound: Bound): number {
-  return bound === null ? 0 : bound instanceof Tensor ? bound.storage.byteLength : bound.byteLength;
 }
 
 function resource(node: Node, name: string, nothing: GPUBuffer): GPUBufferBinding {

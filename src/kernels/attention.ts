@@ -1,12 +1,14 @@
 import io from "../../wgsl/lib/attention_io.wgsl" with { type: "text" };
 import tiledSource from "../../wgsl/attention.wgsl" with { type: "text" };
 import subgroupSource from "../../wgsl/attention_subgroup.wgsl" with { type: "text" };
-import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import type { Variant } from "../gpu/autotune.ts";
+import { type Constants, defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands } from "./bands.ts";
 import { assertShape } from "./shape.ts";
-import { attentionVariant } from "./tuning.ts";
+import { attentionCandidates, type AttentionFacts } from "./tuning.ts";
 
 /** Largest number of channels of a head: more would not fit the registers. */
 const MAX_HEAD_CHANNELS = 512;
@@ -32,16 +34,12 @@ const shared = {
   },
 } as const;
 
-/** Tiles of queries of one head, weights in workgroup memory. */
+/** Tiles of queries of one head in workgroup memory. */
 export const attentionKernel: Kernel = defineKernel({
   ...shared,
   name: "attention",
   source: tiledSource,
-  variants: [true, false].flatMap((software) =>
-    TESTED_HEAD_CHANNELS.map((channels) =>
-      attentionVariant({ software, subgroupSize: 0 }, channels).constants
-    )
-  ),
+  variants: testedVariants({ software: false, subgroupSize: 0 }),
 });
 
 /** Queries in registers, keys and values by subgroup broadcast. */
@@ -50,9 +48,7 @@ export const attentionSubgroupKernel: Kernel = defineKernel({
   name: "attention_subgroup",
   source: subgroupSource,
   subgroups: true,
-  variants: TESTED_HEAD_CHANNELS.map((channels) =>
-    attentionVariant({ software: true, subgroupSize: 8 }, channels).constants
-  ),
+  variants: testedVariants({ software: true, subgroupSize: 8 }),
 });
 
 /** Options of `attention()`. */
@@ -88,8 +84,7 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
 
   const y = rec.tensor(q.shape, label);
   const { channels4 } = q;
-  const variant = attentionVariant(rec.gpu.facts, headChannels);
-  const attend = variant.kernel === "tiled" ? attentionKernel : attentionSubgroupKernel;
+  const candidates = attentionCandidates(rec.gpu.facts, headChannels);
   const bands = rowBands({
     batch,
     height: queries,
@@ -101,9 +96,15 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
     const from = (band.batchBegin * queries + band.rowBegin) * channels4;
     const to = ((band.batchBegin + band.batch - 1) * queries + band.rowBegin + band.rows) * channels4;
     const input = slice(q, from, to), output = slice(y, from, to);
-    rec.run(attend, {
+    const variants = candidates.map(({ kernel, constants, tileQueries }): Variant => ({
+      kernel: kernel === "tiled" ? attentionKernel : attentionSubgroupKernel,
+      constants,
+      workgroups: [Math.ceil(band.rows / tileQueries), heads, band.batch],
+    }));
+    rec.runOneOf(variants, {
       label,
-      constants: variant.constants,
+      key: `attention ${q.shape.join("x")} to ${keys} in ${heads}${causal ? " causal" : ""}`,
+      work: 2 * band.batch * band.rows * keys * channels,
       bindings: { q: input, k, v, y: output },
       params: {
         batch_begin: band.batchBegin,
@@ -118,8 +119,14 @@ export function attention(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, option
         q_base: input.base,
         y_base: output.base,
       },
-      workgroups: [Math.ceil(band.rows / variant.tileQueries), heads, band.batch],
     });
   }
   return y;
+}
+
+function testedVariants(facts: Pick<AttentionFacts, "software" | "subgroupSize">): Constants[] {
+  const limits = { maxInvocations: 256, maxWorkgroupBytes: 32768 };
+  return TESTED_HEAD_CHANNELS.flatMap((channels) =>
+    attentionCandidates({ ...facts, ...limits }, channels).map(({ constants }) => constants)
+  );
 }

@@ -1,6 +1,7 @@
 import source from "../../wgsl/elementwise.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { flatChunks, spread } from "./bands.ts";
 import { assertShape } from "./shape.ts";

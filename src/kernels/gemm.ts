@@ -1,18 +1,30 @@
 import io from "../../wgsl/lib/gemm_io.wgsl" with { type: "text" };
+import panelsLibrary from "../../wgsl/lib/panels.wgsl" with { type: "text" };
 import subgroupSource from "../../wgsl/gemm_subgroup.wgsl" with { type: "text" };
 import tiledSource from "../../wgsl/gemm.wgsl" with { type: "text" };
+import type { Variant } from "../gpu/autotune.ts";
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands } from "./bands.ts";
+import { panelColumns } from "./panels.ts";
 import { weightStorage } from "./storage.ts";
-import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
+import { gemmCandidates, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
-  library: [io],
+  library: [panelsLibrary, io],
   storage: { b: weightStorage },
   bindings: { a: "read", b: "read", c: "write" },
-  params: { rows: "u32", inner4: "u32", columns4: "u32", a_base: "u32", b_base: "u32", c_base: "u32" },
+  params: {
+    rows: "u32",
+    inner4: "u32",
+    columns4: "u32",
+    panel4: "u32",
+    a_base: "u32",
+    b_base: "u32",
+    c_base: "u32",
+  },
 } as const;
 
 /** Tiles in workgroup memory. */
@@ -33,7 +45,8 @@ export const gemmSubgroupKernel: Kernel = defineKernel({
 });
 
 /**
- * Batched matrix product: `a` [B, M, K] · `b` [B, K, N] → [B, M, N], f32; K is a multiple of 4. Throws `RangeError`
+ * Batched matrix product: `a` [B, M, K] · `b` [B, K, N] → [B, M, N], f32; K is a multiple of 4, and the matrices of `b`
+ * are in panels, as `packPanels()` makes them. Throws `RangeError`
  * where shapes do not fit or one matrix exceeds what can be bound.
  */
 export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly label: string }): Tensor {
@@ -44,8 +57,7 @@ export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly 
     );
   }
   const c = rec.tensor([batch, rows, columns], label);
-  const variant = gemmVariant(rec.gpu.facts, { rows, columns4: c.channels4 });
-  const kernel = variant.kernel === "tiled" ? gemmKernel : gemmSubgroupKernel;
+  const candidates = gemmCandidates(rec.gpu.facts, { rows, columns4: c.channels4, batch });
   // Each matrix is computed by itself: bands of matrices serve as well as bands of rows.
   const bands = rowBands({
     batch: 1,
@@ -64,23 +76,25 @@ export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly 
       return { bound, base: first * size - bound.base };
     };
     const aBand = band(a), bBand = band(b), cBand = band(c);
-    rec.run(kernel, {
+    const variants = candidates.map(({ kernel, constants, tileRows, tileColumns4 }): Variant => ({
+      kernel: kernel === "tiled" ? gemmKernel : gemmSubgroupKernel,
+      constants,
+      workgroups: [Math.ceil(rows / tileRows), Math.ceil(c.channels4 / tileColumns4), matrices],
+    }));
+    rec.runOneOf(variants, {
       label,
-      constants: variant.constants,
+      key: `gemm ${b.dtype} ${[...a.shape, columns].join("x")}`,
+      work: matrices * rows * inner * columns,
       bindings: { a: aBand.bound, b: bBand.bound, c: cBand.bound },
       params: {
         rows,
         inner4: inner / 4,
         columns4: c.channels4,
+        panel4: Math.ceil(panelColumns(columns) / 4),
         a_base: aBand.base,
         b_base: bBand.base,
         c_base: cBand.base,
       },
-      workgroups: [
-        Math.ceil(rows / variant.tileRows),
-        Math.ceil(c.channels4 / variant.tileColumns4),
-        matrices,
-      ],
     });
   }
   return c;

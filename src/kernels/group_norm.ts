@@ -3,7 +3,8 @@ import finalizeSource from "../../wgsl/group_norm_finalize.wgsl" with { type: "t
 import statsSource from "../../wgsl/group_norm_stats.wgsl" with { type: "text" };
 import applySource from "../../wgsl/norm_apply.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { rowBands, spread } from "./bands.ts";

@@ -1,7 +1,8 @@
 import packSource from "../../wgsl/pack_pixels.wgsl" with { type: "text" };
 import unpackSource from "../../wgsl/unpack_pixels.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { flatChunks, spread } from "./bands.ts";
 import { assertShape, imageShape } from "./shape.ts";

@@ -1,15 +1,18 @@
 import filterSource from "../../wgsl/winograd_filter.wgsl" with { type: "text" };
 import inputSource from "../../wgsl/winograd_input.wgsl" with { type: "text" };
 import nearestLibrary from "../../wgsl/lib/nearest.wgsl" with { type: "text" };
+import panelsLibrary from "../../wgsl/lib/panels.wgsl" with { type: "text" };
 import outputSource from "../../wgsl/winograd_output.wgsl" with { type: "text" };
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { type Band, rowBands, spread } from "./bands.ts";
 import type { Conv2dOptions } from "./conv2d.ts";
 import { gemm } from "./gemm.ts";
 import type { KnownNorm } from "./group_norm.ts";
+import { panelColumns } from "./panels.ts";
 import { weightStorage } from "./storage.ts";
 import { assertShape, imageShape } from "./shape.ts";
 
@@ -17,15 +20,25 @@ const WORKGROUP = 64;
 /** Outputs of a tile in each direction, and frequencies of a tile. */
 const TILE = 4, FREQUENCIES = 36;
 /** Bands are cut so that transformed input and products stay below this each, or are one row of tiles. */
-const SCRATCH_BYTES = 2 ** 26;
+export const SCRATCH_BYTES: number = 2 ** 26;
 
 /** Filters to the 36 frequencies. */
 export const winogradFilterKernel: Kernel = defineKernel({
   name: "winograd_filter",
   storage: { weight: weightStorage },
+  library: [panelsLibrary],
   source: filterSource,
   bindings: { weight: "read", u: "write" },
-  params: { count: "u32", begin: "u32", total: "u32", first: "u32", end: "u32", u_base: "u32" },
+  params: {
+    channels: "u32",
+    first_channel: "u32",
+    total_channels: "u32",
+    columns4: "u32",
+    panel4: "u32",
+    first: "u32",
+    end: "u32",
+    u_base: "u32",
+  },
 });
 
 /** Patches of the input, normalised on the way, to the 36 frequencies. */
@@ -93,6 +106,8 @@ export interface WinogradOptions extends
   readonly filter: Tensor;
   /** Applied to the input, before it is padded. */
   readonly norm?: KnownNorm | undefined;
+  /** Bytes that transformed input and products of a band may take each; default `SCRATCH_BYTES`. */
+  readonly scratchBytes?: number | undefined;
 }
 
 /**
@@ -130,20 +145,29 @@ export function winogradFilter(
     }],
     label,
   });
-  let begin = 0;
+  let firstChannel = 0;
   for (const weight of weights) {
-    const count = weight.size(1) * weight.channels4;
+    const channels = weight.size(1);
     for (const { rowBegin: first, rows } of ranges) {
       const end = first + rows;
       const u = slice(filter, first * total, end * total);
       rec.run(winogradFilterKernel, {
         label,
         bindings: { weight, u },
-        params: { count, begin, total, first, end, u_base: u.base },
-        workgroups: spread(Math.ceil(count / WORKGROUP)),
+        params: {
+          channels,
+          first_channel: firstChannel,
+          total_channels: inChannels,
+          columns4: filter.channels4,
+          panel4: Math.ceil(panelColumns(outChannels) / 4),
+          first,
+          end,
+          u_base: u.base,
+        },
+        workgroups: spread(Math.ceil(channels * filter.channels4 / WORKGROUP)),
       });
     }
-    begin += count;
+    firstChannel += channels;
   }
 }
 
@@ -159,6 +183,7 @@ export function winogradConv2d(
   options: WinogradOptions,
 ): Tensor {
   const { filter, norm, activation = "none", bias, channelAdd, accumulate, label } = options;
+  const { scratchBytes = SCRATCH_BYTES } = options;
   const [first, second] = "shape" in x ? [x, null] : x;
   const residual = options.residual ?? accumulate;
   const [batch, srcHeight, srcWidth] = imageShape(first, { kernel: "winograd", label });
@@ -173,7 +198,7 @@ export function winogradConv2d(
   const bands = rowBands({
     batch,
     height: tileRows,
-    maxBindingBytes: Math.min(rec.gpu.facts.maxBindingBytes, Math.max(SCRATCH_BYTES, 2 * scratchRow)),
+    maxBindingBytes: Math.min(rec.gpu.facts.maxBindingBytes, Math.max(scratchBytes, 2 * scratchRow)),
     tensors: [
       { total: batch * tileRows * scratchRow, band: (rows) => rows * scratchRow },
       ...[first, ...second ? [second] : []].map((t) => ({

@@ -59,7 +59,7 @@ export class TimeInputs {
     return this.#classes.slice(label * size, (label + 1) * size);
   }
 
-  /** Sinusoid [N, 1, C], class embedding [1, 1, D] or null → SiLU(embedding) [N, 1, D]. */
+  /** Sinusoid [N, 1, C], class embedding [1, 1, D] or null → SiLU(embedding) [N, 1, D], computed once per step. */
   forward(rec: Recorder, sinusoid: Tensor, classEmbedding: Tensor | null): Tensor {
     if (!!this.#config.num_class_embeds !== !!classEmbedding) {
       throw new TypeError(
@@ -68,6 +68,8 @@ export class TimeInputs {
         }given, num_class_embeds is ${this.#config.num_class_embeds}`,
       );
     }
-    return this.time_embedding.forward(rec, sinusoid, { classEmbedding, activation: "silu" });
+    return rec.stepwise(() =>
+      this.time_embedding.forward(rec, sinusoid, { classEmbedding, activation: "silu" })
+    );
   }
 }

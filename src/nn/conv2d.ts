@@ -65,7 +65,8 @@ export class Conv2d {
     if (filter) {
       const [first, second] = tensors as [Tensor, Tensor?];
       const input = second ? [first, second] as const : first;
-      return winogradConv2d(rec, input, { ...fusion, filter, bias: this.#bias, label: this.#w.label });
+      const { label, scratchBytes } = this.#w;
+      return winogradConv2d(rec, input, { ...fusion, filter, bias: this.#bias, scratchBytes, label });
     }
     if (!norm) return this.#direct(rec, tensors, rest);
     return this.#direct(rec, [
@@ -113,9 +114,10 @@ export class Conv2d {
     const [height, width] = resize ?? [inputs[0]!.size(1), inputs[0]!.size(2)];
     const inChannels = inputs.reduce((sum, t) => sum + t.size(-1), 0);
     const shape = { inChannels, outChannels: out, pixels: inputs[0]!.size(0) * height * width };
-    if (!prefersWinograd({ ...shape, filterKept: true })) return null;
+    const { facts } = rec.gpu;
+    if (!prefersWinograd(facts, { ...shape, filterKept: true })) return null;
     const filter = this.#filter ??= this.#deriveFilter();
-    return prefersWinograd({ ...shape, filterKept: filter.kept }) ? filter.tensor(rec) : null;
+    return prefersWinograd(facts, { ...shape, filterKept: filter.affordable }) ? filter.tensor(rec) : null;
   }
 
   #deriveFilter(): DerivedWeight {

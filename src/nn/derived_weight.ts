@@ -4,13 +4,15 @@ import type { Weights } from "./weights.ts";
 
 /**
  * A tensor that is computed from weights alone. It is computed once and kept with the weights as long as these have
- * room for it (`Weights.adopt()`), else in every replay.
+ * room for it (`Weights.adopt()`) and keep such tensors, else computed in every replay.
  */
 export class DerivedWeight {
   readonly #w: Weights;
   readonly #shape: readonly number[];
   readonly #make: (rec: Recorder, tensor: Tensor) => void;
   readonly #kept: Tensor | null;
+  /** Whether the weights have room to keep it; how a layer computes may depend on this, not on what is kept. */
+  readonly affordable: boolean;
   /** Whether the kept tensor has its values, or the recorder whose plan will compute them. */
   #made: boolean | Recorder = false;
 
@@ -20,12 +22,8 @@ export class DerivedWeight {
     this.#w = w;
     this.#shape = shape;
     this.#make = make;
-    this.#kept = w.adopt(tensor) ? tensor : null;
-  }
-
-  /** Whether the tensor is computed once. */
-  get kept(): boolean {
-    return this.#kept !== null;
+    this.affordable = w.adopt(tensor);
+    this.#kept = this.affordable && w.keepDerived ? tensor : null;
   }
 
   /** The tensor, for use in what `rec` records. */

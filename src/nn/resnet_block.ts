@@ -45,7 +45,7 @@ export class ResnetBlock {
   /** x [N, H, W, C] or a pair standing for its concatenation; `time` = SiLU(time embedding), [N, 1, D]. */
   forward(rec: Recorder, x: Tensor | readonly [Tensor, Tensor], time: Tensor | null): Tensor {
     const shortcut = this.conv_shortcut ? this.conv_shortcut.forward(rec, x) : x as Tensor;
-    const projected = time && this.time_emb_proj?.forward(rec, time);
+    const projected = time && rec.stepwise(() => this.time_emb_proj?.forward(rec, time));
     const channelAdd = projected ? projected.reshape([projected.size(0), projected.size(2)]) : undefined;
     let h = this.conv1.forward(rec, x, { norm: this.norm1.measure(rec, x, "silu"), channelAdd });
     h = this.conv2.forward(rec, h, { norm: this.norm2.measure(rec, h, "silu"), residual: shortcut });

@@ -1,13 +1,29 @@
+import { CheckpointError } from "../checkpoint/errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type DType, Tensor } from "../gpu/tensor.ts";
 
 /** Memory for what is derived from parameters, e.g. transformed filters, that small networks may always take. */
-const DERIVED_BYTES = 2 ** 26;
+const DERIVED_BYTES = { f32: 2 ** 26, f16: 2 ** 25 } as const;
+
+/** From here on numbers round to infinity in f16. */
+const HALF_OVERFLOW = 65_520;
+
+/** How a network uses memory; nothing but `precision` changes its results. */
+export interface WeightOptions {
+  /** How weights of convolutions and linear layers are stored; computing is in f32 always. Default "f32". */
+  readonly precision?: DType | undefined;
+  /** Whether what is derived from parameters is kept with them, or computed in each replay. Default true. */
+  readonly keepDerived?: boolean | undefined;
+  /** Bytes that the scratch tensors of a band may take each; default `SCRATCH_BYTES` of the kernels. */
+  readonly scratchBytes?: number | undefined;
+}
 
 /** All tensors of a network. */
 interface Ledger {
   readonly parameters: Tensor[];
   readonly derived: Tensor[];
+  /** Values of the checkpoint's largest tensor. */
+  largest: number;
 }
 
 /** How a tensor of the checkpoint is laid out on the GPU. */
@@ -35,8 +51,7 @@ export class Weights {
   readonly gpu: Gpu;
   readonly #view: WeightRequests;
   readonly #ledger: Ledger;
-  /** How weights of convolutions and linear layers are stored; computing is in f32 always. */
-  readonly precision: DType;
+  readonly #options: WeightOptions;
   /** Path of the layer, for labels and messages: "unet.down_blocks.0". */
   readonly label: string;
 
@@ -44,8 +59,7 @@ export class Weights {
     gpu: Gpu,
     view: WeightRequests,
     label: string,
-    { precision = "f32", ledger = { parameters: [], derived: [] } }: {
-      readonly precision?: DType;
+    { ledger = { parameters: [], derived: [], largest: 0 }, ...options }: WeightOptions & {
       readonly ledger?: Ledger;
     } = {},
   ) {
@@ -53,13 +67,28 @@ export class Weights {
     this.#view = view;
     this.label = label;
     this.#ledger = ledger;
-    this.precision = precision;
+    this.#options = options;
+  }
+
+  /** How weights of convolutions and linear layers are stored. */
+  get precision(): DType {
+    return this.#options.precision ?? "f32";
+  }
+
+  /** Whether what is derived from parameters is kept with them. */
+  get keepDerived(): boolean {
+    return this.#options.keepDerived ?? true;
+  }
+
+  /** Bytes that the scratch tensors of a band may take each; undefined for the kernels' default. */
+  get scratchBytes(): number | undefined {
+    return this.#options.scratchBytes;
   }
 
   /** The place `path` below this one. */
   at(path: string | number): Weights {
-    const { precision } = this, ledger = this.#ledger;
-    return new Weights(this.gpu, this.#view.at(path), `${this.label}.${path}`, { precision, ledger });
+    const ledger = this.#ledger;
+    return new Weights(this.gpu, this.#view.at(path), `${this.label}.${path}`, { ...this.#options, ledger });
   }
 
   /** Whether the checkpoint has tensor `name` here. */
@@ -78,7 +107,10 @@ export class Weights {
       new Tensor(shape, `${this.label}.${name}`, { dtype: matrix ? this.precision : "f32" })
     );
     this.#ledger.parameters.push(...tensors);
+    this.#ledger.largest = Math.max(this.#ledger.largest, shape.reduce((a, b) => a * b, 1));
+    const halved = tensors.some(({ dtype }) => dtype === "f16");
     this.#view.tensor(name, shape, (data) => {
+      if (halved) checkHalves(data, `${this.label}.${name}`);
       packings.forEach((packing, i) => this.gpu.write(tensors[i]!, packing.pack(data)));
     });
     return tensors;
@@ -101,11 +133,13 @@ export class Weights {
 
   /**
    * Takes a tensor that is derived from parameters among them, to be freed with them; false where the derived ones
-   * would exceed `DERIVED_BYTES`, or an eighth of the parameters where that is more.
+   * would exceed `DERIVED_BYTES` or, unless f16 is to save memory, a quarter of the parameters where that is more. The
+   * answer does not depend on `keepDerived`, because what a layer computes hangs on it.
    */
   adopt(tensor: Tensor): boolean {
     const { parameters, derived } = this.#ledger;
-    const room = Math.max(DERIVED_BYTES, bytes(parameters) / 8);
+    const least = DERIVED_BYTES[this.precision];
+    const room = this.precision === "f16" ? least : Math.max(least, bytes(parameters) / 4);
     if (bytes(derived) + tensor.storage.byteLength > room) return false;
     derived.push(tensor);
     return true;
@@ -118,7 +152,22 @@ export class Weights {
 
   /** GPU memory of the parameters and what is derived from them, in bytes. */
   get byteLength(): number {
-    return bytes(this.#ledger.parameters) + bytes(this.#ledger.derived);
+    return bytes(this.#ledger.parameters) + this.derivedBytes;
+  }
+
+  /** GPU memory of what is derived from the parameters and kept; known once a forward pass was recorded. */
+  get derivedBytes(): number {
+    return this.keepDerived ? bytes(this.#ledger.derived) : 0;
+  }
+
+  /** Values of the largest tensor asked of the checkpoint. */
+  get largestTensor(): number {
+    return this.#ledger.largest;
+  }
+
+  /** Gives all parameters memory without values, for trials of speed. */
+  allocate(): void {
+    for (const tensor of this.#ledger.parameters) this.gpu.allocate(tensor);
   }
 
   /** Frees the parameters' GPU memory. */
@@ -130,6 +179,19 @@ export class Weights {
 
 function identity(data: Float32Array): Float32Array {
   return data;
+}
+
+/** Throws CheckpointError where a value of the tensor `name` would become infinite as f16. */
+function checkHalves(data: Float32Array, name: string): void {
+  for (let i = 0; i < data.length; i++) {
+    if (Math.abs(data[i]!) < HALF_OVERFLOW) continue;
+    throw new CheckpointError(
+      `Cannot store tensor "${name}" as f16: element ${i} is ${
+        data[i]
+      }, wanted less than ${HALF_OVERFLOW}; ` +
+        `use precision f32`,
+    );
+  }
 }
 
 function bytes(tensors: readonly Tensor[]): number {

@@ -69,3 +69,29 @@ Deno.test("Plan.destroy() makes a later replay an error", async () => {
   gpu.submit((encoder) => plan.encode(encoder));
   await assert.rejects(gpu.done(), { name: "GpuError", kind: "validation", message: /destroyed/ });
 });
+
+gpuTest(
+  "Recorder.stepwise() runs when the plan is finished and in Plan.beginStep(), not in a replay",
+  async (gpu) => {
+    const rec = new Recorder(gpu);
+    const slow = gpu.tensor([1], "slow", Float32Array.of(2)),
+      fast = gpu.tensor([1], "fast", Float32Array.of(3));
+    const stepped = rec.stepwise(() => recordScale(rec, slow, { factor: 10, label: "stepwise" }));
+    const outputs = [
+      recordScale(rec, stepped, { factor: 1, label: "slow" }),
+      recordScale(rec, fast, { factor: 1, label: "fast" }),
+    ];
+    using plan = await rec.finish(outputs);
+    assert.deepEqual(plan.nodes.map(({ label }) => label), ["slow", "fast"]);
+    async function replay(): Promise<number[]> {
+      gpu.submit((encoder) => plan.encode(encoder));
+      return (await Promise.all(outputs.map((t) => gpu.read(t)))).map(([v]) => v!);
+    }
+    assert.deepEqual(await replay(), [20, 3]);
+    gpu.write(slow, Float32Array.of(5));
+    gpu.write(fast, Float32Array.of(7));
+    assert.deepEqual(await replay(), [20, 7]);
+    plan.beginStep(gpu);
+    assert.deepEqual(await replay(), [50, 7]);
+  },
+);

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { LimitError } from "../../src/gpu/errors.ts";
 import { defineKernel } from "../../src/gpu/kernel.ts";
-import { type Dispatch, Recorder, slice } from "../../src/gpu/recorder.ts";
+import { type Dispatch, slice } from "../../src/gpu/dispatch.ts";
+import { matchArenas } from "../../src/gpu/layout.ts";
+import { Recorder } from "../../src/gpu/recorder.ts";
 import { Tensor } from "../../src/gpu/tensor.ts";
 import { gpuTest } from "../_gpu_test.ts";
 import { recordScale, scaleKernel } from "./_scale_kernel.ts";
@@ -275,4 +277,36 @@ gpuTest("Recorder.finish() refuses a watched tensor that nothing wrote", async (
   rec.tap("lost", rec.tensor(SHAPE, "lost"));
   const [y] = recordChain(rec, filled(gpu, 1), 1);
   await assert.rejects(rec.finish([y!]), /^TypeError: Cannot finish: output "lost" was never written/);
+});
+
+gpuTest(
+  "Recorder.finish() with scratchOf takes the other plan's arenas, except for what must be kept",
+  async (gpu) => {
+    const x = gpu.tensor([64], "x", new Float32Array(64).fill(2));
+    function record(times: readonly number[]): { rec: Recorder; output: Tensor } {
+      const rec = new Recorder(gpu);
+      const kept = rec.once(() => recordScale(rec, x, { factor: 10, label: "kept" }));
+      const output = times.reduce(
+        (y, factor) => recordScale(rec, y, { factor, label: `times ${factor}` }),
+        kept,
+      );
+      return { rec, output };
+    }
+    const large = record([3, 5, 7]), small = record([11]);
+    using first = await large.rec.finish([large.output]);
+    using second = await small.rec.finish([small.output], { scratchOf: first });
+    assert.ok(second.scratch.every((arena) => first.scratch.includes(arena)));
+    for (
+      const [plan, output, expected] of [[first, large.output, 2100], [second, small.output, 220]] as const
+    ) {
+      gpu.submit((encoder) => plan.encode(encoder));
+      assert.deepEqual([...await gpu.read(output)], Array(64).fill(expected));
+    }
+    assert.ok(second.byteLength < first.byteLength);
+  },
+);
+
+Deno.test("matchArenas() gives the largest first the smallest arena that fits, each once", () => {
+  assert.deepEqual(matchArenas([300, 200, 90], [500, 250, 350, 80]), [2, 1, 0]);
+  assert.deepEqual(matchArenas([300, 600], [350]), [0, -1]);
 });

@@ -11,7 +11,7 @@ gpuTest("DerivedWeight is computed at each replay where the weights have no room
   const make = (_rec: Recorder, tensor: Tensor) => made.push(tensor);
   const small = new DerivedWeight(weights, [1, 4], make);
   const large = new DerivedWeight(weights, [2 ** 24, 4], make); // 256 MiB
-  assert.deepEqual([small.kept, large.kept], [true, false]);
+  assert.deepEqual([small.affordable, large.affordable], [true, false]);
   const [first, second] = [new Recorder(gpu), new Recorder(gpu)];
   assert.notEqual(large.tensor(first), large.tensor(first));
   assert.equal(made.length, 2);
@@ -22,3 +22,18 @@ gpuTest("DerivedWeight is computed at each replay where the weights have no room
   assert.equal(made.length, 4);
   await gpu.done();
 });
+
+gpuTest(
+  "DerivedWeight is computed at each replay where the weights keep none, and is affordable all the same",
+  async (gpu) => {
+    const weights = generatedWeights(gpu, { prefix: "layer.", keepDerived: false });
+    let made = 0;
+    const small = new DerivedWeight(weights, [1, 4], () => made++);
+    assert.equal(small.affordable, true);
+    const rec = new Recorder(gpu);
+    assert.notEqual(small.tensor(rec), small.tensor(rec));
+    assert.equal(made, 2);
+    assert.equal(weights.derivedBytes, 0);
+    await gpu.done();
+  },
+);
