@@ -1,4 +1,6 @@
-import { GpuError, LimitError, NoAdapterError, toGpuError } from "./errors.ts";
+import { setImmediate } from "node:timers";
+import { allocationError, GpuError, LimitError, lossError, NoAdapterError, toGpuError } from "./errors.ts";
+import { afterAllocation, beforeSubmit } from "./faults.ts";
 import { dropPadding, padChannels, Tensor } from "./tensor.ts";
 
 /** How to choose and use a device. */
@@ -40,6 +42,22 @@ export interface AdapterFacts {
   readonly maxInvocations: number;
 }
 
+/** A variant that measurements found to be the fastest. */
+export interface TuningAnswer {
+  /** Kernel and constants. */
+  readonly variant: string;
+  /** Digest of all variants that were compared; for others the answer does not count. */
+  readonly among: string;
+}
+
+/** What is known of the fastest variants, and what more knowledge may cost. */
+export interface Tuning {
+  /** By kernel and shape. Finishing a plan adds to them. */
+  readonly answers: Map<string, TuningAnswer>;
+  /** Time that finishing one plan may spend on measuring, about; 0 for none. */
+  readonly budgetMs: number;
+}
+
 /** Offsets of bindings and of tensors inside arenas; WebGPU's default for both alignments. */
 export const BINDING_ALIGNMENT = 256;
 
@@ -65,7 +83,11 @@ export async function findAdapter(): Promise<GPUAdapter> {
 export class Gpu {
   readonly device: GPUDevice;
   readonly facts: AdapterFacts;
+  /** By default nothing is known and nothing measured. */
+  tuning: Tuning = { answers: new Map(), budgetMs: 0 };
   #error: GpuError | null = null;
+  /** What the GPU was given to do last: what a lost device leaves undone. */
+  #doing = "run GPU work";
   readonly #lost: Promise<never>;
 
   private constructor(device: GPUDevice, facts: AdapterFacts) {
@@ -75,9 +97,8 @@ export class Gpu {
       event.preventDefault();
       this.#error ??= toGpuError((event as GPUUncapturedErrorEvent).error, "run GPU work");
     });
-    this.#lost = device.lost.then(({ reason, message }) => {
-      this.#error ??= new GpuError("lost", `Cannot go on: GPU device lost (${reason}): ${message}`);
-      throw this.#error;
+    this.#lost = device.lost.then((info) => {
+      throw this.#error ??= lossError(info, this.#doing);
     });
     this.#lost.catch(() => {}); // noticed where it is raced
   }
@@ -85,7 +106,7 @@ export class Gpu {
   /**
    * Opens the adapter's device with its real limits and the features we can use.
    * Throws `NoAdapterError` when there is none, when `device` names another one, or for a software adapter
-   * without `allowCpu`.
+   * without `allowCpu`; `GpuError` where the adapter gives no device.
    */
   static async open(options: GpuOptions = {}): Promise<Gpu> {
     const adapter = await findAdapter();
@@ -139,9 +160,15 @@ export class Gpu {
     if (this.#error) throw this.#error;
   }
 
+  /** `promise`, or the error that a device lost meanwhile leaves; every wait for the GPU must go through it. */
+  async orLost<T>(promise: Promise<T>): Promise<T> {
+    return await Promise.race([promise, this.#lost]);
+  }
+
   /** Runs `body` inside error scopes; a GPU error becomes a `GpuError` "Cannot WHAT: ...". */
   async scoped<T>(what: string, body: () => T | Promise<T>): Promise<T> {
     this.check();
+    this.#doing = what;
     for (const filter of ["internal", "out-of-memory", "validation"] as const) {
       this.device.pushErrorScope(filter);
     }
@@ -153,22 +180,36 @@ export class Gpu {
     }
     const errors: GPUError[] = [];
     for (let i = 0; i < 3; i++) {
-      const error = await Promise.race([this.device.popErrorScope(), this.#lost]);
+      const error = await this.orLost(this.device.popErrorScope());
       if (error) errors.push(error);
     }
+    await this.#settled(); // first: a failed allocation makes what follows invalid, and is the better reason
     if (failure) throw failure;
     if (errors[0]) throw toGpuError(errors[0], what);
     return result as T;
   }
 
-  /** A buffer; sizes beyond the device's limit are refused here, with the numbers. */
+  /**
+   * A buffer. Sizes beyond the device's limit are refused here with a `LimitError`; when memory runs out, the next
+   * `check()` after an await throws a `GpuError` with label and size.
+   */
   createBuffer(byteLength: number, usage: number, label: string): GPUBuffer {
+    this.check();
     if (byteLength > this.facts.maxBufferBytes) {
       throw new LimitError(
         `Cannot allocate "${label}": ${byteLength} bytes, this GPU allows ${this.facts.maxBufferBytes} per buffer`,
       );
     }
-    return this.device.createBuffer({ size: byteLength, usage, label });
+    // A scope of its own, about 4 µs, is what tells which allocation failed.
+    this.device.pushErrorScope("out-of-memory");
+    const buffer = this.device.createBuffer({ size: byteLength, usage, label });
+    const scope = this.device.popErrorScope();
+    const injected = afterAllocation(buffer);
+    scope.then((error) => {
+      const failure = injected ?? error;
+      if (failure) this.#error ??= allocationError(failure, { label, byteLength });
+    });
+    return buffer;
   }
 
   /** Gives a persistent tensor its memory, zero-filled, if it has none yet. */
@@ -193,6 +234,7 @@ export class Gpu {
 
   /** Copies bytes as they are (already padded, any type) into a persistent tensor. */
   writeRaw(tensor: Tensor, data: Float32Array | Uint32Array | Float16Array): void {
+    this.check();
     if (data.byteLength > tensor.storage.byteLength) {
       throw new RangeError(
         `Cannot write "${tensor.label}": ${data.byteLength} bytes into ${tensor.storage.byteLength}`,
@@ -208,17 +250,28 @@ export class Gpu {
     tensor.storage.buffer = null;
   }
 
-  /** Encodes with `body` and submits. Does not wait. */
-  submit(body: (encoder: GPUCommandEncoder) => void): void {
+  /** Encodes with `body` and submits. Does not wait. Errors say "Cannot WHAT: ...". */
+  submit(body: (encoder: GPUCommandEncoder) => void, what = "run GPU work"): void {
     this.check();
+    this.#doing = what;
+    beforeSubmit(this.device);
     const encoder = this.device.createCommandEncoder();
     body(encoder);
     this.device.queue.submit([encoder.finish()]);
   }
 
-  /** Waits for all submitted work; throws what went wrong meanwhile. */
+  /** Waits for all submitted work; throws what went wrong meanwhile. Lets timers and signals through. */
   async done(): Promise<void> {
-    await Promise.race([this.device.queue.onSubmittedWorkDone(), this.#lost]);
+    await this.orLost(this.device.queue.onSubmittedWorkDone());
+    await this.#settled();
+  }
+
+  /**
+   * Throws what went wrong up to now. Deno 2.9 tells of a lost device and of uncaptured errors in a later turn of the
+   * event loop than it ends waits.
+   */
+  async #settled(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
     this.check();
   }
 
@@ -226,7 +279,7 @@ export class Gpu {
   async readRaw(tensor: Tensor): Promise<ArrayBuffer> {
     const { buffer, byteOffset, byteLength } = tensor.storage;
     if (!buffer) throw new GpuError("validation", `Cannot read "${tensor.label}": it has no memory`);
-    return await this.readBuffer(buffer, byteOffset, byteLength);
+    return await this.readBuffer(buffer, { byteOffset, byteLength, label: tensor.label });
   }
 
   /** Waits for and returns a tensor's values, row-major, without padding. */
@@ -238,15 +291,24 @@ export class Gpu {
     return dropPadding(padded, tensor.shape);
   }
 
-  /** Waits for and returns a range of a buffer that has COPY_SRC usage. */
-  async readBuffer(buffer: GPUBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
-    this.check();
+  /** Waits for and returns a range of a buffer that has COPY_SRC usage; `label` is for messages. */
+  async readBuffer(
+    buffer: GPUBuffer,
+    { byteOffset = 0, byteLength, label = buffer.label }: {
+      readonly byteOffset?: number;
+      readonly byteLength: number;
+      readonly label?: string;
+    },
+  ): Promise<ArrayBuffer> {
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const staging = this.createBuffer(byteLength, usage, "read-back");
+    const staging = this.createBuffer(byteLength, usage, `read-back of ${label}`);
     try {
-      this.submit((encoder) => encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, byteLength));
-      await Promise.race([this.#map(staging), this.#lost]);
-      this.check();
+      const what = `read back "${label}" of ${byteLength} bytes`;
+      this.submit((encoder) => {
+        encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, byteLength);
+      }, what);
+      await this.orLost(this.#map(staging, what));
+      await this.#settled(); // the device may have been lost before the copy was made
       return staging.getMappedRange().slice(0);
     } finally {
       staging.destroy();
@@ -254,12 +316,12 @@ export class Gpu {
   }
 
   /** On a lost device, Deno 2.9 rejects `mapAsync()` before it resolves `device.lost`: wait for the reason. */
-  async #map(staging: GPUBuffer): Promise<void> {
+  async #map(staging: GPUBuffer, what: string): Promise<void> {
     try {
       await staging.mapAsync(GPUMapMode.READ);
     } catch (cause) {
       await this.done();
-      throw new GpuError("internal", `Cannot read back ${staging.size} bytes: ${cause}`, { cause });
+      throw new GpuError("internal", `Cannot ${what}: ${cause}`, { cause });
     }
   }
 
@@ -306,8 +368,15 @@ async function requestDevice(
       // This adapter has no subgroups: go on without.
     }
   }
-  return {
-    device: await adapter.requestDevice({ requiredFeatures: features, requiredLimits }),
-    subgroups: false,
-  };
+  try {
+    const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
+    return { device, subgroups: false };
+  } catch (cause) {
+    const { description } = adapter.info;
+    throw new GpuError(
+      "lost",
+      `Cannot open "${description}": ${cause}. Run the same command again; if this repeats, update the GPU driver`,
+      { cause },
+    );
+  }
 }

@@ -34,3 +34,19 @@ export function toGpuError(error: GPUError, what: string): GpuError {
   const reason = error.message || "no reason given by the driver";
   return new GpuError(kind, `Cannot ${what}: ${kind} error: ${reason}`, { cause: error });
 }
+
+/** The error of a buffer for which there was no memory. */
+export function allocationError(
+  error: GPUError,
+  { label, byteLength }: { readonly label: string; readonly byteLength: number },
+): GpuError {
+  const { message } = toGpuError(error, `allocate "${label}" of ${byteLength} bytes`);
+  const remedy = "Close other programs that use the GPU, or pass --max-gpu-memory or --precision f16";
+  return new GpuError("out-of-memory", `${message}. ${remedy}`, { cause: error });
+}
+
+/** The error of a device that went away; `what` was being done. */
+export function lossError({ reason, message }: GPUDeviceLostInfo, what: string): GpuError {
+  const remedy = "Run the same command again; if this repeats, update the GPU driver";
+  return new GpuError("lost", `Cannot ${what}: GPU device lost (${reason}): ${message}. ${remedy}`);
+}

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Gpu } from "./device.ts";
 import type { DType } from "./tensor.ts";
 import { specialise, unroll } from "./unroll.ts";
@@ -35,6 +36,7 @@ export class Kernel {
   readonly declaration: KernelDeclaration;
   readonly bindingNames: readonly string[];
   readonly paramNames: readonly string[];
+  #digest: string | null = null;
 
   constructor(declaration: KernelDeclaration) {
     this.declaration = declaration;
@@ -49,6 +51,14 @@ export class Kernel {
   /** Bytes of the uniform block, a multiple of 16. */
   get paramBytes(): number {
     return 16 * Math.ceil(this.paramNames.length / 4);
+  }
+
+  /** Changes with any text that the shader is made of. */
+  get digest(): string {
+    const { library, storage, source } = this.declaration;
+    return this.#digest ??= createHash("sha256").update(JSON.stringify([library, storage, source])).digest(
+      "hex",
+    );
   }
 
   /** The WGSL that is compiled for a set of constants. */
@@ -131,9 +141,9 @@ async function build(gpu: Gpu, kernel: Kernel, constants: Constants): Promise<Co
   }
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code, label });
-  const { messages } = await module.getCompilationInfo();
+  const { messages } = await gpu.orLost(module.getCompilationInfo());
   const error = messages.find((m) => m.type === "error");
-  const moduleError = await device.popErrorScope();
+  const moduleError = await gpu.orLost(device.popErrorScope());
   if (error || moduleError) {
     await gpu.done(); // a lost device compiles nothing, and is the better reason
     throw new SyntaxError(`Cannot compile ${label}: ${describe(code, error) ?? moduleError?.message}`);

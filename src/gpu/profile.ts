@@ -1,5 +1,5 @@
 import type { Gpu } from "./device.ts";
-import { encodeNode, type Plan } from "./plan.ts";
+import { encodeNode, type Plan, type PlanNode } from "./plan.ts";
 
 /** GPU time of one dispatch. */
 export interface NodeTime {
@@ -11,18 +11,34 @@ export interface NodeTime {
 // WebGPU allows 4096 queries per set; each dispatch takes two.
 const NODES_PER_SET = 2048;
 
-/** Replays a plan once with a compute pass and two timestamps per dispatch. Needs the feature "timestamp-query". */
+/** Replays a plan once and times each dispatch. Needs the feature "timestamp-query". */
 export async function profile(gpu: Gpu, plan: Plan): Promise<NodeTime[]> {
+  const durations = await timeNodes(gpu, plan.nodes);
+  return plan.nodes.map(({ label, kernel }, i) => ({ label, kernel, durationMs: durations[i]! }));
+}
+
+/**
+ * Runs dispatches in order, each in a compute pass with two timestamps, and returns their times in milliseconds. Needs
+ * the feature "timestamp-query".
+ */
+export async function timeNodes(gpu: Gpu, all: readonly PlanNode[]): Promise<number[]> {
   if (!gpu.facts.timestamps) {
     throw new TypeError(`Cannot profile on "${gpu.facts.description}": it has no timestamp queries`);
   }
-  const times: NodeTime[] = [];
-  for (let start = 0; start < plan.nodes.length; start += NODES_PER_SET) {
-    const nodes = plan.nodes.slice(start, start + NODES_PER_SET);
+  const durations: number[] = [];
+  for (let start = 0; start < all.length; start += NODES_PER_SET) {
+    const nodes = all.slice(start, start + NODES_PER_SET);
     const count = 2 * nodes.length;
-    const querySet = gpu.device.createQuerySet({ type: "timestamp", count });
+    using owned = new DisposableStack();
+    const querySet = owned.adopt(
+      gpu.device.createQuerySet({ type: "timestamp", count }),
+      (set) => set.destroy(),
+    );
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-    const resolved = gpu.createBuffer(8 * count, usage, "timestamps");
+    const resolved = owned.adopt(
+      gpu.createBuffer(8 * count, usage, "timestamps"),
+      (buffer) => buffer.destroy(),
+    );
     gpu.submit((encoder) => {
       nodes.forEach((node, i) => {
         const timestampWrites = {
@@ -35,15 +51,11 @@ export async function profile(gpu: Gpu, plan: Plan): Promise<NodeTime[]> {
         pass.end();
       });
       encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
-    });
-    const stamps = new BigUint64Array(await gpu.readBuffer(resolved, 0, 8 * count));
-    nodes.forEach(({ label, kernel }, i) => {
-      times.push({ label, kernel, durationMs: Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6 });
-    });
-    querySet.destroy();
-    resolved.destroy();
+    }, "time dispatches");
+    const stamps = new BigUint64Array(await gpu.readBuffer(resolved, { byteLength: 8 * count }));
+    nodes.forEach((_, i) => durations.push(Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6));
   }
-  return times;
+  return durations;
 }
 
 /** Sums times by kernel variant, slowest first. */
