@@ -29,10 +29,11 @@ fn main(
   for (var p = 0u; p < TP; p++) { // @unroll
     row[p] = params.a_base + (a_begin + min(first + p * SUBGROUP, params.rows - 1u)) * params.inner4;
   }
-  // Which operand of a step this lane loads: inner index and column.
+  // Which operand of a step this lane loads: inner index and column. TC4 divides the width of a panel.
+  let panel = panel_column(column, 4u * params.inner4, params.columns4, params.panel4);
   var offset: array<u32, LOADS>;
   for (var l = 0u; l < LOADS; l++) { // @unroll
-    offset[l] = (l * SUBGROUP + lane) / TC4 * params.columns4 + (l * SUBGROUP + lane) % TC4 + column;
+    offset[l] = (l * SUBGROUP + lane) / TC4 * panel.stride + (l * SUBGROUP + lane) % TC4 + panel.at;
   }
   var b_row = params.b_base + group.z * 4u * params.inner4 * params.columns4;
   for (var begin = 0u; begin < params.inner4; begin += BLOCK4) {
@@ -54,7 +55,7 @@ fn main(
           }
         }
       }
-      b_row += 4u * params.columns4;
+      b_row += 4u * panel.stride;
     }
     for (var i = 0u; i < TP * TC4; i++) { // @unroll
       total[i] += sum[i];

@@ -1,14 +1,16 @@
 // Winograd F(4×4, 3×3), filters: u = G · weight · Gᵀ (Lavin & Gray 2015), with the points 0, ±1/√2, ±√2, ∞, whose
 // rounding error is half of that of 0, ±1, ±2, ∞.
-//   weight  [9, C, O / 4]    vec4 along O, as conv2d has it; f32 or packed f16
-//   u       [36, Ct, O / 4]  vec4 along O; these C input channels begin at vec4 `begin` of each of its matrices
+//   weight  [9, C, O / 4]    vec4 along O, in panels as conv2d has it; f32 or packed f16
+//   u       [36, Ct, O / 4]  vec4 along O, each matrix in panels; these C input channels begin at row first_channel
 // One dispatch writes the matrices from `first` to before `end`: u may exceed what can be bound.
 // One invocation per input channel and vec4 of output channels.
 
 struct Params {
-  count: u32,
-  begin: u32,
-  total: u32,
+  channels: u32,
+  first_channel: u32,
+  total_channels: u32,
+  columns4: u32,
+  panel4: u32,
   first: u32,
   end: u32,
   u_base: u32,
@@ -36,22 +38,30 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let i = (group.y * groups.x + group.x) * WORKGROUP + local;
-  if (i >= params.count) {
+  let c = i / params.columns4;
+  let o4 = i % params.columns4;
+  if (c >= params.channels) {
     return;
   }
+  let source = panel_column(o4, 9u * params.channels, params.columns4, params.panel4);
+  let target_column = panel_column(o4, params.total_channels, params.columns4, params.panel4);
+  let w = source.at + c * source.stride;
+  let tap = params.channels * source.stride;
   var rows: array<array<vec4<f32>, 6>, 3>;
   for (var r = 0u; r < 3u; r++) { // @unroll
     rows[r] = transform(array<vec4<f32>, 3>(
-      unpack_weight(weight[(3u * r) * params.count + i]),
-      unpack_weight(weight[(3u * r + 1u) * params.count + i]),
-      unpack_weight(weight[(3u * r + 2u) * params.count + i]),
+      unpack_weight(weight[w + 3u * r * tap]),
+      unpack_weight(weight[w + (3u * r + 1u) * tap]),
+      unpack_weight(weight[w + (3u * r + 2u) * tap]),
     ));
   }
+  let matrix = params.total_channels * params.columns4;
+  let at = target_column.at + (params.first_channel + c) * target_column.stride - params.u_base;
   for (var s = 0u; s < 6u; s++) { // @unroll
     let column = transform(array<vec4<f32>, 3>(rows[0][s], rows[1][s], rows[2][s]));
     for (var r = 0u; r < 6u; r++) { // @unroll
       if (6u * r + s >= params.first && 6u * r + s < params.end) {
-        u[(6u * r + s) * params.total + params.begin + i - params.u_base] = column[r];
+        u[(6u * r + s) * matrix + at] = column[r];
       }
     }
   }

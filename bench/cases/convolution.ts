@@ -39,6 +39,7 @@ const BOTH: readonly Shape[] = [
   square(64, 512, "VAE, coarsest level"),
   square(16, 1024, "UNet"),
   { height: 90, width: 160, in: 32, out: 32, note: "bundled UNet, finest level" },
+  { height: 360, width: 640, in: 16, out: 16, note: "bundled VAE, finest level" },
   { height: 23, width: 40, in: 64, out: 64, note: "bundled UNet, coarsest level", quick: true },
 ];
 
@@ -52,6 +53,10 @@ const DIRECT: readonly Shape[] = [
   { ...square(64, 256, "UNet, shortcut"), in: 512, kernel: [1, 1] },
   { ...square(64, 4, "UNet, last layer"), in: 256 },
   { height: 90, width: 160, in: 32, out: 32, stride: 2, note: "bundled UNet, downsampling", quick: true },
+  { height: 90, width: 160, in: 4, out: 32, note: "bundled UNet, first layer", quick: true },
+  { height: 360, width: 640, in: 16, out: 3, note: "bundled VAE, last layer" },
+  { height: 360, width: 640, in: 3, out: 16, kernel: [7, 7], stride: 2, note: "bundled RAFT's stem" },
+  { height: 180, width: 320, in: 16, out: 16, note: "bundled RAFT's encoders" },
 ];
 
 /** Convolutions. */

@@ -1,5 +1,6 @@
 import { attention } from "../../src/kernels/attention.ts";
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
+import { packPanels } from "../../src/kernels/panels.ts";
 import { gemm } from "../../src/kernels/gemm.ts";
 import { TOLERANCE } from "../../tests/_assert.ts";
 import { attention as attentionReference } from "../../tests/reference/attention.ts";
@@ -31,9 +32,14 @@ function product(size: number): KernelCase {
     build(inputs) {
       const a = inputs.signal("a", [1, size, size]);
       const b = inputs.signal("b", [1, size, size], 1 / Math.sqrt(size));
+      const packed = inputs.tensor(
+        "b in panels",
+        [1, size, size],
+        packPanels(b.data, { rows: size, columns: size }),
+      );
       const one = { batch: 1, rows: 1, inner: size, columns: size };
       return {
-        record: (rec) => gemm(rec, a.tensor, b.tensor, { label: "product" }),
+        record: (rec) => gemm(rec, a.tensor, packed, { label: "product" }),
         expected: () =>
           rowSamples(
             size,

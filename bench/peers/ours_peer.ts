@@ -5,6 +5,7 @@ import { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { attention } from "../../src/kernels/attention.ts";
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
+import { packPanels } from "../../src/kernels/panels.ts";
 import { gemm } from "../../src/kernels/gemm.ts";
 import { winogradConv2d, winogradFilter, winogradFilterShape } from "../../src/kernels/winograd.ts";
 import { permute } from "./permute.ts";
@@ -70,8 +71,10 @@ async function makeLayer(gpu: Gpu, work: Work, inputs: Inputs): Promise<Layer> {
       };
     }
     case "gemm": {
-      const [a, b] = [x, inputs.w!].map((m) => gpu.tensor([1, ...m.shape], "matrix", m.data));
-      return { x: a!, constants: [b!], link: (rec, x) => gemm(rec, x, b!, { label }), restore: (y) => y };
+      const { shape: [rows = 1, columns = 1], data } = inputs.w!;
+      const a = gpu.tensor([1, ...x.shape], "left", x.data);
+      const b = gpu.tensor([1, rows, columns], "right", packPanels(data, { rows, columns }));
+      return { x: a, constants: [b], link: (rec, x) => gemm(rec, x, b, { label }), restore: (y) => y };
     }
     case "attention": {
       const { heads, tokens, headChannels } = work;

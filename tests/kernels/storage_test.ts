@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Tensor } from "../../src/gpu/tensor.ts";
+import { packPanels } from "../../src/kernels/panels.ts";
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
 import { scale } from "../../src/kernels/elementwise.ts";
 import { gemm } from "../../src/kernels/gemm.ts";
@@ -54,7 +55,7 @@ for (
       const [a, aData] = signalTensor(gpu, "a", [3, 33, 20]);
       const b = new Tensor([3, 20, 36], "b", { dtype: "f16" });
       const bData = generatedWeight("b", [3, 20, 36]);
-      gpu.write(b, bData);
+      gpu.write(b, packPanels(bData, { rows: 20, columns: 36 }));
       const [c] = await evaluate(gpu, (rec) => gemm(rec, a, b, { label: "product" }));
       assertAllClose(
         c!,

@@ -1,7 +1,7 @@
 // Bindings of the batched matrix product c[i] = a[i] · b[i]; the tile loops are in gemm.wgsl (workgroup memory) and
 // gemm_subgroup.wgsl (subgroup broadcasts).
 //   a  [B, M, K / 4]  vec4 along K
-//   b  [B, K, N / 4]  vec4 along N, f32 or packed f16
+//   b  [B, K, N / 4]  vec4 along N, f32 or packed f16; each matrix in panels of panel4 (lib/panels.wgsl)
 //   c  [B, M, N / 4]  vec4 along N
 // *_base is the first vec4 of the dispatch within what is bound.
 
@@ -9,6 +9,7 @@ struct Params {
   rows: u32,
   inner4: u32,
   columns4: u32,
+  panel4: u32,
   a_base: u32,
   b_base: u32,
   c_base: u32,
