@@ -23,6 +23,11 @@ export class BufferMeter implements Disposable {
     };
   }
 
+  /** Sum of the sizes of all live buffers, in bytes. */
+  get bytes(): number {
+    return this.#live;
+  }
+
   /** Largest sum of the sizes of all live buffers, in bytes. */
   get peakBytes(): number {
     return this.#peak;

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import config from "../deno.json" with { type: "json" };
 import type { ProgressEvent } from "../src/cli/progress.ts";
 import type { Context, Row } from "./group.ts";
 import { summarise } from "./statistics.ts";
@@ -43,9 +44,8 @@ async function runDemo(): Promise<Milestones> {
     const start = performance.now();
     const child = new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "--no-prompt", "--allow-read", "--allow-write"],
-        "--allow-env=DENO_WEBGPU_BACKEND,NO_COLOR",
-        ...["src/cli/main.ts", "upscale", "--input", "demo/frames", "--output", output],
+        ...config.tasks.upscale.command.split(" ").slice(1),
+        ...["--input", "demo/frames", "--output", output],
         ...["--overwrite", "--allow-cpu", "--progress", "json"],
       ],
       cwd: ROOT,

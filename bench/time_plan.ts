@@ -50,7 +50,7 @@ async function measure(
     });
   }
   gpu.submit((encoder) => encoder.resolveQuerySet(querySet, 0, count, resolved, 0));
-  const stamps = new BigUint64Array(await gpu.readBuffer(resolved, 0, 8 * count));
+  const stamps = new BigUint64Array(await gpu.readBuffer(resolved, { byteLength: 8 * count }));
   querySet.destroy();
   resolved.destroy();
   return Array.from(

@@ -1,6 +1,5 @@
 import type { Gpu } from "../src/gpu/device.ts";
-import type { DType } from "../src/gpu/tensor.ts";
-import { type WeightRequests, Weights } from "../src/nn/weights.ts";
+import { type WeightOptions, type WeightRequests, Weights } from "../src/nn/weights.ts";
 import { weight } from "./generated.ts";
 import type { GoldenCase } from "./golden_file.ts";
 
@@ -41,13 +40,9 @@ class GeneratedRequests implements WeightRequests {
 /** Weights with generated values for every tensor asked for; the label is the prefix without its dot. */
 export function generatedWeights(
   gpu: Gpu,
-  { prefix, seed = 0, precision = "f32" }: {
-    readonly prefix: string;
-    readonly seed?: number;
-    readonly precision?: DType;
-  },
+  { prefix, seed = 0, ...options }: WeightOptions & { readonly prefix: string; readonly seed?: number },
 ): Weights {
-  return new Weights(gpu, new GeneratedRequests(prefix, seed), prefix.replace(/\.$/, ""), { precision });
+  return new Weights(gpu, new GeneratedRequests(prefix, seed), prefix.replace(/\.$/, ""), options);
 }
 
 /**

@@ -5,7 +5,7 @@ import { Inputs, type KernelCase, type KernelWork, type Samples } from "../cases
 import { normalisations } from "../cases/normalisation.ts";
 import { pictures } from "../cases/picture.ts";
 import { products } from "../cases/product.ts";
-import { CountingRecorder } from "../counting_recorder.ts";
+import { CountingRecorder } from "../../src/kernels/counting_recorder.ts";
 import { type Context, rateOf, type Row } from "../group.ts";
 import { timePlan } from "../time_plan.ts";
 

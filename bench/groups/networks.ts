@@ -12,7 +12,7 @@ import { VAEDecoder } from "../../src/models/vae.ts";
 import { generatedWeights } from "../../tests/generated_weights.ts";
 import { BufferMeter } from "../buffer_meter.ts";
 import { Inputs } from "../cases/kernel_case.ts";
-import { CountingRecorder } from "../counting_recorder.ts";
+import { CountingRecorder } from "../../src/kernels/counting_recorder.ts";
 import { fullSize } from "../full_size.ts";
 import { type Context, rateOf, type Row } from "../group.ts";
 import { summarise } from "../statistics.ts";

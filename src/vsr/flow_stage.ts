@@ -1,87 +1,118 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { Tensor } from "../gpu/tensor.ts";
 import { bicubicUpsample } from "../kernels/bicubic_upsample.ts";
+import { finiteTally } from "../kernels/finite_tally.ts";
 import { upsampleFlow } from "../kernels/upsample_flow.ts";
 import { type RAFT, raftPaddedSize } from "../models/raft.ts";
+import { assertFinite, type Unit } from "./find_non_finite.ts";
+import type { Flows } from "./flows.ts";
 import { type Clip, copyTensor } from "./frame_store.ts";
+import { saveFlows } from "./job_state.ts";
 import { Pacer, type Step } from "./pacer.ts";
 import type { StageControl } from "./progress.ts";
 
 /** Frames are upscaled by this factor before their flow is computed, and flows are in pixels of that size. */
 const FACTOR = 4;
 
-/**
- * Optical flow between neighbouring frames at the density of the low-resolution frames: entry (i, j) is the flow of
- * pixel (4i, 4j) of the ×4 frames, in their pixels. Each tensor is [1, h, w, 2], x first.
- */
-export interface Flows {
-  /** [i]: where frame i + 1 looks in frame i. */
-  readonly forward: readonly Tensor[];
-  /** [i]: where frame i looks in frame i + 1. */
-  readonly backward: readonly Tensor[];
-}
-
 /** What RAFT keeps of a frame for the pairs it is part of. */
-interface EncodedFrame {
+export interface EncodedFrame {
   readonly feature: Tensor;
   readonly hidden: Tensor;
   readonly context: Tensor;
 }
 
-/** Computes the flows of a clip in both directions; each frame is encoded once. The caller frees the tensors. */
+/** What the flow stage works on. */
+export interface FlowOptions extends StageControl {
+  readonly frames: Clip;
+  /** Flows of the first pairs, which need not be computed; they are among those returned. */
+  readonly kept?: Flows | null;
+  /** 1 if the backward flows are not wanted; default 2. */
+  readonly directions?: 1 | 2;
+}
+
+/**
+ * Computes the flows of a clip, in both directions or forward only; each frame is encoded once. The caller frees the tensors. With
+ * `job`, finished flows are kept there from time to time, at the end and when aborted. Throws `NonFiniteError`
+ * for values that are no numbers.
+ */
 export async function flowStage(
   gpu: Gpu,
   raft: RAFT,
-  { frames, onProgress, signal }: StageControl & { readonly frames: Clip },
+  { frames, kept = null, directions = 2, job, onProgress, signal }: FlowOptions,
 ): Promise<Flows> {
   const { height, width, count } = frames;
-  const forward: Tensor[] = [], backward: Tensor[] = [];
+  const forward = [...kept?.forward ?? []], backward = [...kept?.backward ?? []];
   using owned = new DisposableStack();
   const free = (tensor: Tensor) => gpu.free(tensor);
   const input = owned.adopt(gpu.tensor([1, height, width, 3], "frame"), free);
-  const encoder = await recordEncoder(gpu, raft, input);
-  owned.use(encoder.plan);
+  const rec = new Recorder(gpu);
+  const output = recordEncoder(rec, raft, input);
+  const encoder = owned.use(await rec.finish(Object.values(output)));
   // Frame i lives in slot i % 2: a pair is always both slots, once in each direction.
-  const slots = [0, 1].map((i) => slotLike(gpu, encoder.output, i));
-  for (const tensor of slots.flatMap((s) => Object.values(s))) owned.adopt(tensor, free);
-  const size = { height: FACTOR * height, width: FACTOR * width };
+  const slots = [0, 1].map((i) => slotLike(output, i));
+  const encodings = slots.flatMap((slot): Tensor[] => Object.values(slot));
+  for (const tensor of encodings) {
+    gpu.allocate(tensor);
+    owned.adopt(tensor, free);
+  }
+  const tally = owned.adopt(gpu.tensor([1, 4], "finite flows"), free);
   const pairs: { plan: Plan; flow: Tensor }[] = [];
   for (const i of [0, 1]) {
-    const pair = await recordPair(gpu, raft, { target: slots[i]!, source: slots[1 - i]!, ...size });
-    owned.use(pair.plan);
-    pairs.push(pair);
+    const rec = new Recorder(gpu);
+    const flow = recordPair(rec, raft, { target: slots[i]!, source: slots[1 - i]!, height, width });
+    // What it is computed from too: ReLU may make a number of NaN on the way.
+    finiteTally(rec, [flow, ...encodings], { state: tally, label: "check flow" });
+    pairs.push({ plan: owned.use(await rec.finish([flow])), flow });
   }
   try {
-    const pacer = new Pacer(gpu);
-    const total = count - 1;
-    let done = 0;
+    const total = count - 1, first = forward.length;
+    const pacer = new Pacer(gpu, () => assertFinite(gpu, { state: tally, unit: flowUnit }));
+    let done = first, saved = first;
+    const save = async () => {
+      if (job) await saveFlows(gpu, job, { flows: { forward, backward }, from: saved });
+      saved = done;
+    };
+    const encode = (frame: number): Step[] => [
+      (commands) => frames.load(commands, frame, input),
+      encoder,
+      (commands) => {
+        for (const part of ["feature", "hidden", "context"] as const) {
+          copyTensor(commands, output[part], slots[frame % 2]![part]);
+        }
+      },
+    ];
+    /** The flow that was checked as number `index`, from the frames on. */
+    const flowUnit = (index: number): Unit => {
+      const frame = first + 1 + Math.floor(index / directions), target = frame - index % directions;
+      const steps = [...encode(frame - 1), ...encode(frame), pairs[target % 2]!.plan];
+      return { what: `compute the flow of frame ${target}`, steps };
+    };
     onProgress?.({ stage: "flow", done, total });
-    for (let frame = 0; frame < count; frame++) {
-      signal?.throwIfAborted();
-      const steps: Step[] = [
-        (commands) => frames.load(commands, frame, input),
-        encoder.plan,
-        (commands) => {
-          for (const part of ["feature", "hidden", "context"] as const) {
-            copyTensor(commands, encoder.output[part], slots[frame % 2]![part]);
-          }
-        },
-      ];
-      for (const [flows, target] of frame > 0 ? [[forward, frame], [backward, frame - 1]] as const : []) {
+    for (let frame = first; frame < count && !signal?.aborted; frame++) {
+      const steps = encode(frame);
+      const wanted = ([[forward, frame], [backward, frame - 1]] as const).slice(
+        0,
+        frame > first ? directions : 0,
+      );
+      for (const [flows, target] of wanted) {
         const pair = pairs[target % 2]!;
         const flow = gpu.tensor([1, height, width, 2], `flow of frame ${target}`);
         flows.push(flow);
         steps.push(pair.plan, (commands) => copyTensor(commands, pair.flow, flow));
       }
-      await pacer.submit(steps, signal);
-      if (frame === 0) continue;
-      done += await pacer.submitted();
+      await pacer.submit(steps, `compute the flows of frame ${frame}`);
+      if (frame === first) continue;
+      const finished = await pacer.submitted();
+      done += finished;
       onProgress?.({ stage: "flow", done, total });
+      if (finished > 0 && job?.due) await save();
     }
-    await pacer.drain();
-    onProgress?.({ stage: "flow", done: total, total });
+    done += await pacer.drain();
+    await save();
+    signal?.throwIfAborted();
+    onProgress?.({ stage: "flow", done, total });
     return { forward, backward };
   } catch (error) {
     for (const flow of [...forward, ...backward]) gpu.free(flow);
@@ -89,42 +120,41 @@ export async function flowStage(
   }
 }
 
-async function recordEncoder(
-  gpu: Gpu,
-  raft: RAFT,
-  frame: Tensor,
-): Promise<{ plan: Plan; output: EncodedFrame }> {
+/** Records the encoding of `frame` [1, h, w, 3]. */
+export function recordEncoder(rec: Recorder, raft: RAFT, frame: Tensor): EncodedFrame {
   const [height, width] = raftPaddedSize(FACTOR * frame.size(1), FACTOR * frame.size(2), raft.config);
-  const rec = new Recorder(gpu);
   const picture = bicubicUpsample(rec, frame, { factor: FACTOR, height, width, label: "flow.upscale" });
-  const feature = raft.features(rec, picture);
-  const { hidden, context } = raft.context(rec, picture);
-  return { plan: await rec.finish([feature, hidden, context]), output: { feature, hidden, context } };
+  return { feature: raft.features(rec, picture), ...raft.context(rec, picture) };
 }
 
-async function recordPair(
-  gpu: Gpu,
+/** Records the flow from `target` to `source`, [1, height, width, 2]; the size is the low-resolution frames'. */
+export function recordPair(
+  rec: Recorder,
   raft: RAFT,
-  pair: {
+  { target, source, height, width }: {
     readonly target: EncodedFrame;
     readonly source: EncodedFrame;
     readonly height: number;
     readonly width: number;
   },
-): Promise<{ plan: Plan; flow: Tensor }> {
-  const { target, source, height, width } = pair;
-  const rec = new Recorder(gpu);
+): Tensor {
   const { flow, mask } = raft.forward(rec, {
     feature1: target.feature,
     feature2: source.feature,
     hidden: target.hidden,
     context: target.context,
   });
-  const sparse = upsampleFlow(rec, flow, { mask, height, width, step: FACTOR, label: "flow.upsample" });
-  return { plan: await rec.finish([sparse]), flow: sparse };
+  return upsampleFlow(rec, flow, {
+    mask,
+    height: FACTOR * height,
+    width: FACTOR * width,
+    step: FACTOR,
+    label: "flow.upsample",
+  });
 }
 
-function slotLike(gpu: Gpu, output: EncodedFrame, slot: number): EncodedFrame {
-  const like = ({ shape, label }: Tensor) => gpu.tensor(shape, `${label} of slot ${slot}`);
+/** Tensors without memory to keep an encoded frame in. */
+export function slotLike(output: EncodedFrame, slot: number): EncodedFrame {
+  const like = ({ shape, label }: Tensor) => new Tensor(shape, `${label} of slot ${slot}`);
   return { feature: like(output.feature), hidden: like(output.hidden), context: like(output.context) };
 }

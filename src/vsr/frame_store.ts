@@ -1,9 +1,12 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
-import { packedPixelsShape, unpackPixels } from "../kernels/pixels.ts";
-import type { Frame } from "../media/frame.ts";
+import { Tensor } from "../gpu/tensor.ts";
+import { packedPixelsShape, type PixelFormat, unpackPixels } from "../kernels/pixels.ts";
+import { type Frame, isBlank } from "../media/frame.ts";
+
+/** The end of a fade to black is noise of a few levels; upscaling may well make one colour of it. */
+const BLANK_TOLERANCE = 1 / 32;
 
 interface Unpacker {
   readonly input: Tensor;
@@ -25,7 +28,7 @@ export class FrameStore implements Clip {
   readonly height: number;
   readonly width: number;
   readonly #gpu: Gpu;
-  readonly #frames: { readonly packed: Tensor; readonly bitDepth: 8 | 16 }[] = [];
+  readonly #frames: { readonly packed: Tensor; readonly bitDepth: 8 | 16; readonly blank: boolean }[] = [];
   readonly #unpackers = new Map<8 | 16, Unpacker>();
 
   constructor(gpu: Gpu, size: { readonly height: number; readonly width: number }) {
@@ -43,6 +46,11 @@ export class FrameStore implements Clip {
     return this.#frames[index]!.bitDepth;
   }
 
+  /** Whether a frame shows nothing but noise. */
+  isBlank(index: number): boolean {
+    return this.#frames[index]!.blank;
+  }
+
   /** Uploads the next frame. Throws `RangeError` where its size is not the clip's. */
   async add(frame: Frame): Promise<void> {
     const { height, width, bitDepth } = frame;
@@ -57,7 +65,7 @@ export class FrameStore implements Clip {
     new Uint8Array(words.buffer).set(bytes);
     const packed = this.#gpu.tensor(packedPixelsShape({ height, width, bitDepth }), `frame ${this.count}`);
     this.#gpu.writeRaw(packed, words);
-    this.#frames.push({ packed, bitDepth });
+    this.#frames.push({ packed, bitDepth, blank: isBlank(frame, BLANK_TOLERANCE) });
   }
 
   load(encoder: GPUCommandEncoder, index: number, target: Tensor): void {
@@ -71,8 +79,8 @@ export class FrameStore implements Clip {
   async #makeUnpacker(bitDepth: 8 | 16): Promise<Unpacker> {
     const { height, width } = this;
     const rec = new Recorder(this.#gpu);
-    const input = this.#gpu.tensor(packedPixelsShape({ height, width, bitDepth }), "packed frame");
-    const output = unpackPixels(rec, input, { height, width, bitDepth, label: "unpack frame" });
+    const { input, output } = recordUnpacker(rec, { height, width, bitDepth });
+    this.#gpu.allocate(input);
     return { input, output, plan: await rec.finish([output]) };
   }
 
@@ -88,6 +96,12 @@ export class FrameStore implements Clip {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+/** Records the unpacking of a frame into floats [1, h, w, 3]; `input` has no memory yet. */
+export function recordUnpacker(rec: Recorder, format: PixelFormat): { input: Tensor; output: Tensor } {
+  const input = new Tensor(packedPixelsShape(format), "packed frame");
+  return { input, output: unpackPixels(rec, input, { ...format, label: "unpack frame" }) };
 }
 
 /** Encodes a copy between tensors of one size that have memory. */

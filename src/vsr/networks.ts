@@ -1,15 +1,15 @@
 import type { ModelConfigs, ModelFolder, ModelPart } from "../checkpoint/model_folder.ts";
-import { WeightView } from "../checkpoint/weight_view.ts";
+import type { WeightSource } from "../checkpoint/weight_source.ts";
+import { misfitError, WeightView } from "../checkpoint/weight_view.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { DType } from "../gpu/tensor.ts";
 import { DGAFNet } from "../models/dgafnet.ts";
 import { RAFT } from "../models/raft.ts";
 import { UNet } from "../models/unet.ts";
 import { VAEDecoder } from "../models/vae.ts";
-import { Weights } from "../nn/weights.ts";
+import { type WeightOptions, Weights } from "../nn/weights.ts";
 
 /** How each part of a model is built from its weights and the configurations. */
-const BUILDERS = {
+export const BUILDERS = {
   flow: (w: Weights, configs: ModelConfigs) => new RAFT(w, configs.flow!),
   unet: (w: Weights, configs: ModelConfigs) => new UNet(w, configs.unet),
   dgafnet: (w: Weights, configs: ModelConfigs) => new DGAFNet(w, configs.dgafnet!),
@@ -26,10 +26,10 @@ export interface LoadedNetwork<P extends ModelPart> extends Disposable {
 /** Builds a part of a model and loads its weights. Throws `CheckpointError` where they do not fit. */
 export async function loadNetwork<P extends ModelPart>(
   gpu: Gpu,
-  { model, part, precision }: { readonly model: ModelFolder; readonly part: P; readonly precision: DType },
+  { model, part, ...options }: WeightOptions & { readonly model: ModelFolder; readonly part: P },
 ): Promise<LoadedNetwork<P>> {
   using source = await model.openWeights(part);
-  const weights = new Weights(gpu, new WeightView(source), part, { precision });
+  const weights = new Weights(gpu, new WeightView(source), part, options);
   try {
     const network = BUILDERS[part](weights, model.configs) as Network<P>;
     await weights.load();
@@ -40,16 +40,49 @@ export async function loadNetwork<P extends ModelPart>(
   }
 }
 
+/** A model whose networks can be built and recorded, as often as wanted, but have no weights. */
+export interface ModelOutline {
+  readonly configs: ModelConfigs;
+  /** Shape of the text embedding, [tokens, D]. */
+  readonly promptShape: readonly [number, number];
+  /** Builds a part. Nothing is allocated. */
+  build<P extends ModelPart>(part: P, options: WeightOptions): { network: Network<P>; weights: Weights };
+}
+
+/** Reads what is needed of a model to build its networks without weights; dispose of it to close the files. */
+export async function openOutline(gpu: Gpu, model: ModelFolder): Promise<ModelOutline & Disposable> {
+  const { configs } = model;
+  using opened = new DisposableStack();
+  const sources = new Map<ModelPart, WeightSource>();
+  for (const part of (Object.keys(BUILDERS) as ModelPart[]).filter((p) => configs[p] !== null)) {
+    sources.set(part, opened.use(await model.openWeights(part)));
+  }
+  const { shape: promptShape } = await model.readEmptyPrompt();
+  const owned = opened.move();
+  return {
+    configs,
+    promptShape,
+    build<P extends ModelPart>(part: P, options: WeightOptions) {
+      const weights = new Weights(gpu, new WeightView(sources.get(part)!), part, options);
+      return { network: BUILDERS[part](weights, configs) as Network<P>, weights };
+    },
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}
+
 /**
- * Compares names and shapes of all tensors of a model with what its networks want, without loading any. Throws
- * `CheckpointError` for the first part that does not fit, listing all its tensors that do not.
+ * Compares names, shapes and types of all tensors of a model with what its networks want, and reads the prompt, but
+ * loads no weights. Throws `CheckpointError` for a broken file, or one that lists all tensors that do not fit.
  */
 export async function checkNetworks(gpu: Gpu, model: ModelFolder): Promise<void> {
   const parts = Object.keys(BUILDERS) as ModelPart[];
+  const problems: string[] = [];
   for (const part of parts.filter((p) => model.configs[p] !== null)) {
     using source = await model.openWeights(part);
     const view = new WeightView(source);
     BUILDERS[part](new Weights(gpu, view, part), model.configs);
-    view.check();
+    problems.push(...view.problems().map((problem) => `${source.description}: ${problem}`));
   }
+  if (problems.length > 0) throw misfitError(model.path, problems);
+  await model.readEmptyPrompt();
 }

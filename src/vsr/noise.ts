@@ -35,9 +35,9 @@ export class PhiloxNoise implements Noise {
     if (!Number.isSafeInteger(seed) || seed < 0) {
       throw new RangeError(`Cannot use seed ${seed}: a non-negative integer up to 2^53 - 1 is wanted`);
     }
-    const counter = gpu.tensor([1, 4], "noise counter");
     const rec = new Recorder(gpu);
-    const output = gaussianNoise(rec, { shape, counter, label: "noise" });
+    const { counter, output } = recordNoise(rec, shape);
+    gpu.allocate(counter);
     return new PhiloxNoise(gpu, seed, { counter, output, plan: await rec.finish([output]) });
   }
 
@@ -47,7 +47,7 @@ export class PhiloxNoise implements Noise {
     this.#gpu.submit((encoder) => {
       this.#plan.encode(encoder);
       copyTensor(encoder, this.#output, target);
-    });
+    }, `draw the noise of frame ${frame}`);
   }
 
   /** Frees its memory. */
@@ -59,4 +59,10 @@ export class PhiloxNoise implements Noise {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+/** Records noise of `shape`; `counter` has no memory yet. */
+export function recordNoise(rec: Recorder, shape: readonly number[]): { counter: Tensor; output: Tensor } {
+  const counter = new Tensor([1, 4], "noise counter");
+  return { counter, output: gaussianNoise(rec, { shape, counter, label: "noise" }) };
 }

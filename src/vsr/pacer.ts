@@ -17,20 +17,20 @@ export type Step = Plan | ((encoder: GPUCommandEncoder) => void);
  */
 export class Pacer {
   readonly #gpu: Gpu;
+  readonly #wait: () => Promise<void>;
   #queued = 0;
   #perWait = 1;
   #unitMs = Infinity;
   #since = performance.now();
 
-  constructor(gpu: Gpu) {
+  /** `wait` is how to wait for all that was submitted at the end of units; by default `gpu.done()`. */
+  constructor(gpu: Gpu, wait: () => Promise<void> = () => gpu.done()) {
     this.#gpu = gpu;
+    this.#wait = wait;
   }
 
-  /**
-   * Submits one unit of work; does not wait for its end. Throws the abort reason when `signal` aborts between
-   * pieces, and then leaves the unit unfinished.
-   */
-  async submit(steps: readonly Step[], signal?: AbortSignal): Promise<void> {
+  /** Submits one unit of work; does not wait for its end. `what` says for messages what it is to do. */
+  async submit(steps: readonly Step[], what: string): Promise<void> {
     const nodes = steps.reduce((sum, step) => sum + dispatches(step), 0);
     const pieces = this.#unitMs === Infinity ? FIRST_PIECES : Math.ceil(this.#unitMs / (2 * WAIT_EVERY_MS));
     const perPiece = Math.max(1, Math.ceil(nodes / pieces));
@@ -41,13 +41,11 @@ export class Pacer {
       queuedNodes += command.nodes;
       if (queuedNodes < perPiece && i + 1 < commands.length) continue;
       const piece = queue;
-      this.#gpu.submit((encoder) => piece.forEach(({ encode }) => encode(encoder)));
+      this.#gpu.submit((encoder) => piece.forEach(({ encode }) => encode(encoder)), what);
       queue = [];
       queuedNodes = 0;
       if (i + 1 === commands.length) break;
       await this.#gpu.done();
-      await nextTurn();
-      signal?.throwIfAborted();
     }
   }
 
@@ -61,8 +59,7 @@ export class Pacer {
   /** Waits for everything queued; returns how many units that were. */
   async drain(): Promise<number> {
     if (this.#queued === 0) return 0;
-    await this.#gpu.done();
-    await nextTurn();
+    await this.#wait();
     return this.settle(this.#queued);
   }
 
@@ -95,9 +92,4 @@ function pieceCommands(step: Step, perPiece: number): Command[] {
     commands.push({ nodes: to - from, encode: (encoder) => step.encode(encoder, from, to) });
   }
   return commands;
-}
-
-/** Lets timers and signals through. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

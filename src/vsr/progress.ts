@@ -1,3 +1,5 @@
+import type { JobStore } from "./job_store.ts";
+
 /** How far a job is. */
 export interface Progress {
   /** Optical flow, sampling, decoding: in this order. */
@@ -8,10 +10,12 @@ export interface Progress {
   readonly total: number;
 }
 
-/** What every stage is given to report and to stop. */
+/** What every stage is given to report, to stop and to go on from. */
 export interface StageControl {
   /** Called after units of work have been queued or finished. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Checked between units of work; the abort reason is thrown. */
+  /** Checked between units of work; the unit at hand is finished, then the abort reason is thrown. */
   readonly signal?: AbortSignal | undefined;
+  /** Keeps what is finished, for a later run. Without it nothing is kept. */
+  readonly job?: JobStore | undefined;
 }

@@ -3,27 +3,14 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { ogwm } from "../kernels/flow_warp.ts";
-import { schedulerStep } from "../kernels/scheduler_step.ts";
-import type { DGAFNet } from "../models/dgafnet.ts";
-import type { UNet } from "../models/unet.ts";
-import type { Flows } from "./flow_stage.ts";
+import { assertFinite, type Unit } from "./find_non_finite.ts";
+import type { Flows } from "./flows.ts";
 import { type Clip, copyTensor } from "./frame_store.ts";
+import { recordStep, type SampleNetworks, StepInputs, type StepOutputs, stepTensors } from "./frame_step.ts";
+import { type Samples, saveSamples } from "./job_state.ts";
 import type { Noise } from "./noise.ts";
 import { Pacer } from "./pacer.ts";
 import type { StageControl } from "./progress.ts";
-
-/** Factor at which OGWM warps the latent estimate; the paper's ablation chose 4. */
-const OGWM_FACTOR = 4;
-
-/** The networks of the sampling stage. */
-export interface SampleNetworks {
-  readonly unet: UNet;
-  /** Null for frames upscaled one by one. */
-  readonly dgafnet: DGAFNet | null;
-  /** Text embedding [1, S, D]. */
-  readonly context: Tensor;
-}
 
 /** What the sampling stage works on. */
 export interface SampleInputs {
@@ -31,6 +18,8 @@ export interface SampleInputs {
   /** Flows between neighbours; null without temporal guidance. */
   readonly flows: Flows | null;
   readonly noise: Noise;
+  /** Where to go on; null for the beginning. Its latents are among those returned. */
+  readonly kept?: Samples | null;
 }
 
 export interface SampleOptions extends StageControl {
@@ -51,57 +40,73 @@ export interface SampleOptions extends StageControl {
     | Promise<void>;
 }
 
-interface StepPlan {
+interface StepPlan extends StepOutputs {
   readonly plan: Plan;
-  readonly previous: Tensor;
-  readonly clean: Tensor;
-  readonly guide: Tensor | null;
 }
 
 /**
  * Frame-wise Bidirectional Sampling: for each timestep, every frame in the current direction (which alternates);
  * each frame is guided by the clean estimate of the one visited before it, warped along the flow between the two.
- * Returns one latent [1, h, w, L] per frame, which the caller frees.
+ * Returns one latent [1, h, w, L] per frame, which the caller frees. With `job`, latents and estimate are kept there
+ * from time to time, at the end and when aborted. Throws `NonFiniteError` for values that are no numbers.
  */
 export async function sampleStage(
   gpu: Gpu,
   networks: SampleNetworks,
   inputs: SampleInputs & SampleOptions,
 ): Promise<Tensor[]> {
-  const { frames, flows, noise, scheduler, steps, signal } = inputs;
+  const { frames, flows, noise, scheduler, steps, kept = null, job, signal } = inputs;
   const { height, width, count } = frames;
   const channels = networks.unet.config.out_channels;
   const shape = [1, height, width, channels];
   const io = new StepInputs(gpu, shape, networks);
   const timesteps = scheduler.timesteps(steps);
-  const latents: Tensor[] = [];
+  const latents = [...kept?.latents ?? []];
   const plans: StepPlan[] = [];
+  async function finishStep(conditioningScale: number | null, scratchOf?: Plan): Promise<StepPlan> {
+    const rec = new Recorder(gpu);
+    const outputs = recordStep(rec, io, { networks, conditioningScale });
+    const step = { ...outputs, plan: await rec.finish(stepTensors(outputs), { scratchOf }) };
+    plans.push(step);
+    return step;
+  }
   try {
-    const alone = await recordStep(gpu, io, networks, null);
-    plans.push(alone);
-    const guided = networks.dgafnet && count > 1
-      ? await recordStep(gpu, io, networks, inputs.conditioningScale)
-      : null;
-    if (guided) plans.push(guided);
+    io.allocate();
+    const guided = networks.dgafnet && count > 1 ? await finishStep(inputs.conditioningScale) : null;
+    const alone = await finishStep(null, guided?.plan); // the smaller of the two; they never run at once
     if (inputs.classLabel !== undefined && inputs.classLabel !== null) io.setClass(inputs.classLabel);
-    for (let frame = 0; frame < count; frame++) {
+    if (kept) gpu.submit((encoder) => copyTensor(encoder, kept.clean, io.clean));
+    for (let frame = latents.length; frame < count; frame++) {
       const latent = gpu.tensor(shape, `latent ${frame}`);
       noise.fill(latent, { frame, stream: 0 });
       latents.push(latent);
     }
-    const pacer = new Pacer(gpu);
-    const total = steps * count;
-    let done = 0;
-    inputs.onProgress?.({ stage: "sample", done, total });
-    for (const [step, t] of timesteps.entries()) {
-      io.setTimestep(t, scheduler, { timesteps, index: step, eta: inputs.eta ?? 0 });
+    const total = steps * count, first = kept?.done ?? 0;
+    const pacer = new Pacer(
+      gpu,
+      () => assertFinite(gpu, { state: io.tally, unit: (index) => frameStep(first + index) }),
+    );
+    let done = first, saved = first;
+    const save = async () => {
+      if (job && done > saved) await saveSamples(gpu, job, { done, latents, clean: io.clean });
+      saved = done;
+    };
+    let begun = -1;
+    /** Writes what frame-step `unit` reads and says what it does. */
+    const frameStep = (unit: number): Unit & { step: number; frame: number; guide: Tensor | null } => {
+      const step = Math.floor(unit / count), visit = unit % count;
       const forward = step % 2 === 0;
-      for (let visit = 0; visit < count; visit++) {
-        signal?.throwIfAborted();
-        const frame = forward ? visit : count - 1 - visit;
-        const { plan, previous, clean, guide } = visit > 0 && guided ? guided : alone;
-        noise.fill(io.noise, { frame, stream: step + 1 });
-        await pacer.submit([
+      const frame = forward ? visit : count - 1 - visit;
+      const { plan, previous, clean, guide } = visit > 0 && guided ? guided : alone;
+      if (step !== begun) {
+        io.setTimestep(timesteps[step]!, scheduler, { timesteps, index: step, eta: inputs.eta ?? 0 });
+        for (const { plan } of plans) plan.beginStep(gpu);
+        begun = step;
+      }
+      noise.fill(io.noise, { frame, stream: step + 1 });
+      return {
+        what: `compute step ${step} of frame ${frame}`,
+        steps: [
           (encoder) => {
             frames.load(encoder, frame, io.frame);
             copyTensor(encoder, latents[frame]!, io.latent);
@@ -113,14 +118,26 @@ export async function sampleStage(
             copyTensor(encoder, previous, latents[frame]!);
             copyTensor(encoder, clean, io.clean);
           },
-        ], signal);
-        await inputs.onStep?.({ step, frame, latent: latents[frame]!, clean: io.clean, guide });
-        done += await pacer.submitted();
-        inputs.onProgress?.({ stage: "sample", done, total });
-      }
+        ],
+        step,
+        frame,
+        guide,
+      };
+    };
+    inputs.onProgress?.({ stage: "sample", done, total });
+    for (let unit = first; unit < total && !signal?.aborted; unit++) {
+      const { steps, what, step, frame, guide } = frameStep(unit);
+      await pacer.submit(steps, what);
+      await inputs.onStep?.({ step, frame, latent: latents[frame]!, clean: io.clean, guide });
+      const finished = await pacer.submitted();
+      done += finished;
+      inputs.onProgress?.({ stage: "sample", done, total });
+      if (finished > 0 && job?.due) await save();
     }
-    await pacer.drain();
-    inputs.onProgress?.({ stage: "sample", done: total, total });
+    done += await pacer.drain();
+    await save();
+    signal?.throwIfAborted();
+    inputs.onProgress?.({ stage: "sample", done, total });
     return latents;
   } catch (error) {
     for (const latent of latents) gpu.free(latent);
@@ -129,114 +146,4 @@ export async function sampleStage(
     for (const { plan } of plans) plan.destroy();
     io.destroy();
   }
-}
-
-/** The persistent tensors that a frame-step reads; written or copied to before each replay. */
-class StepInputs {
-  readonly latent: Tensor;
-  readonly frame: Tensor;
-  readonly noise: Tensor;
-  /** Clean estimate of the frame visited before. */
-  readonly clean: Tensor;
-  readonly flow: Tensor;
-  readonly coefficients: Tensor;
-  readonly sinusoid: Tensor;
-  readonly dgafnetSinusoid: Tensor | null;
-  readonly classEmbedding: Tensor | null;
-  readonly dgafnetClassEmbedding: Tensor | null;
-  readonly #gpu: Gpu;
-  readonly #networks: SampleNetworks;
-
-  constructor(gpu: Gpu, shape: readonly number[], networks: SampleNetworks) {
-    const [, height, width] = shape as [number, number, number];
-    const { unet, dgafnet } = networks;
-    this.#gpu = gpu;
-    this.#networks = networks;
-    this.latent = gpu.tensor(shape, "z");
-    this.noise = gpu.tensor(shape, "noise");
-    this.clean = gpu.tensor(shape, "clean estimate");
-    this.frame = gpu.tensor([1, height, width, 3], "frame");
-    this.flow = gpu.tensor([1, height, width, 2], "flow");
-    this.coefficients = gpu.tensor([1, 8], "scheduler coefficients");
-    this.sinusoid = gpu.tensor([1, 1, unet.config.block_out_channels[0]!], "sinusoid");
-    this.classEmbedding = unet.config.num_class_embeds
-      ? gpu.tensor([1, 1, 4 * unet.config.block_out_channels[0]!], "class embedding")
-      : null;
-    this.dgafnetSinusoid = dgafnet &&
-      gpu.tensor([1, 1, dgafnet.config.block_out_channels[0]!], "dgafnet sinusoid");
-    this.dgafnetClassEmbedding = dgafnet?.config.num_class_embeds
-      ? gpu.tensor([1, 1, 4 * dgafnet.config.block_out_channels[0]!], "dgafnet class embedding")
-      : null;
-  }
-
-  /** Writes what depends on the timestep: sinusoids and the scheduler's coefficients. */
-  setTimestep(
-    t: number,
-    scheduler: Scheduler,
-    at: { readonly timesteps: readonly number[]; readonly index: number; readonly eta: number },
-  ): void {
-    const { unet, dgafnet } = this.#networks;
-    this.#gpu.write(this.sinusoid, unet.time.sinusoid(t));
-    if (dgafnet) this.#gpu.write(this.dgafnetSinusoid!, dgafnet.time.sinusoid(t));
-    const c = scheduler.step(at.timesteps, at.index, { eta: at.eta });
-    const clip = Math.min(c.clip, 3.4e38); // WGSL need not support infinities
-    const row = [
-      c.x0FromSample,
-      c.x0FromOutput,
-      clip,
-      c.prevFromX0,
-      c.prevFromSample,
-      c.prevFromOutput,
-      c.prevFromNoise,
-    ];
-    this.#gpu.write(this.coefficients, Float32Array.from([...row, 0]));
-  }
-
-  setClass(label: number): void {
-    const { unet, dgafnet } = this.#networks;
-    if (!this.classEmbedding) {
-      throw new RangeError(`Cannot use class label ${label}: this model has no classes`);
-    }
-    this.#gpu.write(this.classEmbedding, unet.time.classEmbedding(label));
-    if (this.dgafnetClassEmbedding) {
-      this.#gpu.write(this.dgafnetClassEmbedding, dgafnet!.time.classEmbedding(label));
-    }
-  }
-
-  destroy(): void {
-    for (const value of Object.values(this)) if (value?.storage) this.#gpu.free(value);
-  }
-}
-
-/** Records one frame-step; with `conditioningScale` the guided one. */
-async function recordStep(
-  gpu: Gpu,
-  io: StepInputs,
-  { unet, dgafnet, context }: SampleNetworks,
-  conditioningScale: number | null,
-): Promise<StepPlan> {
-  const rec = new Recorder(gpu);
-  const guide = conditioningScale === null
-    ? null
-    : ogwm(rec, io.clean, io.flow, { factor: OGWM_FACTOR, mode: "bilinear", label: "ogwm" });
-  const guidance = guide && dgafnet!.forward(rec, [io.latent, io.frame, guide], {
-    sinusoid: io.dgafnetSinusoid!,
-    classEmbedding: io.dgafnetClassEmbedding,
-    conditioningScale: conditioningScale!,
-  });
-  const output = unet.forward(rec, [io.latent, io.frame], {
-    sinusoid: io.sinusoid,
-    classEmbedding: io.classEmbedding,
-    context,
-    guidance,
-  });
-  const { previous, clean } = schedulerStep(rec, {
-    z: io.latent,
-    output,
-    noise: io.noise,
-    coefficients: io.coefficients,
-    label: "scheduler",
-  });
-  const outputs = guide ? [previous, clean, guide] : [previous, clean];
-  return { plan: await rec.finish(outputs), previous, clean, guide };
 }

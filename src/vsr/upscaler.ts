@@ -1,21 +1,33 @@
 import { type ModelFolder, type ModelPart, openModelFolder } from "../checkpoint/model_folder.ts";
 import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
-import type { DType, Tensor } from "../gpu/tensor.ts";
+import type { Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
-import { decodeStage } from "./decode_stage.ts";
-import { type Flows, flowStage } from "./flow_stage.ts";
+import { type DecodeOptions, decodeStage } from "./decode_stage.ts";
+import { estimateTime, type StageTime } from "./estimate_time.ts";
+import { type DiskNeed, diskNeed } from "./disk_need.ts";
+import { type FlowOptions, flowStage } from "./flow_stage.ts";
+import { directionsOf, type Flows } from "./flows.ts";
 import { FrameStore } from "./frame_store.ts";
-import { checkNetworks, type LoadedNetwork, loadNetwork } from "./networks.ts";
+import { hashFile } from "./hash_file.ts";
+import { loadFlows, loadSamples, type Samples } from "./job_state.ts";
+import { makeManifest, type Manifest } from "./manifest.ts";
+import {
+  fitMemory,
+  type FittedPlan,
+  initialSettings,
+  type MemoryWishes,
+  type Precision,
+} from "./memory_limit.ts";
+import type { ClipOutline, MemorySettings } from "./memory_plan.ts";
+import { checkNetworks, type LoadedNetwork, loadNetwork, openOutline } from "./networks.ts";
 import { PhiloxNoise } from "./noise.ts";
 import type { StageControl } from "./progress.ts";
 import { sampleStage } from "./sample_stage.ts";
+import { keepTuning, openTuning, type TuningOptions } from "./tuning_cache.ts";
 
 /** Pixels of an output frame per pixel of an input frame, in each direction. */
 export const UPSCALE_FACTOR = 4;
-
-/** Choices of how weights are stored. */
-export type Precision = "f32" | "f16" | "auto";
 
 /** How to open an upscaler. */
 export interface UpscalerOptions extends GpuOptions {
@@ -23,9 +35,21 @@ export interface UpscalerOptions extends GpuOptions {
   readonly model: string;
   /**
    * How weights are stored on the GPU; computing is in f32 always. "f16" halves their memory and changes results in
-   * the third digit; "auto" is f16 on GPUs and f32 on software adapters. Default "f32".
+   * the third digit; "auto" is f16 on GPUs and f32 on software adapters unless memory is short. Default "f32".
    */
   readonly precision?: Precision | undefined;
+  /**
+   * Bytes of GPU memory that may be allocated at a time, besides what the driver takes for itself; default no limit.
+   * `plan()` says what is done to keep to it.
+   */
+  readonly maxGpuMemory?: number | undefined;
+  /**
+   * Whether frames may be decoded in overlapping tiles where memory is short. Each tile is normalised by itself, so the
+   * result differs slightly from that of whole frames. Default false.
+   */
+  readonly vaeTiling?: boolean | undefined;
+  /** Whether to measure which kernels are the fastest, and where to keep that. Default: mode "off". */
+  readonly tuning?: TuningOptions | undefined;
 }
 
 /** Settings of one clip; what is left out comes from the model's `model_index.json`. */
@@ -38,34 +62,52 @@ export interface UpscaleOptions extends StageControl {
   readonly conditioningScale?: number | undefined;
 }
 
+/** What each stage is given. */
+interface StageOptions extends StageControl {
+  readonly memory: MemorySettings;
+}
+
 /**
  * A model on a GPU that upscales clips ×4. Same frames, model, settings and adapter give the same bytes.
  */
 export class Upscaler {
   readonly #gpu: Gpu;
   readonly #model: ModelFolder;
-  readonly #precision: DType;
+  readonly #wishes: MemoryWishes;
+  readonly #tuning: TuningOptions;
 
-  private constructor(gpu: Gpu, model: ModelFolder, precision: DType) {
+  private constructor(
+    gpu: Gpu,
+    model: ModelFolder,
+    { wishes, tuning }: { readonly wishes: MemoryWishes; readonly tuning: TuningOptions },
+  ) {
     this.#gpu = gpu;
     this.#model = model;
-    this.#precision = precision;
+    this.#wishes = wishes;
+    this.#tuning = tuning;
   }
 
   /**
    * Opens model and device. Throws `MissingModelError`, `ConfigError` or `CheckpointError` for the model and
-   * `NoAdapterError` for the device.
+   * `NoAdapterError` for the device, also if tuning is forced and the device cannot time its work.
    */
-  static async open({ model, precision = "f32", ...gpuOptions }: UpscalerOptions): Promise<Upscaler> {
+  static async open(
+    { model, precision = "f32", maxGpuMemory, vaeTiling = false, tuning = { mode: "off" }, ...gpuOptions }:
+      UpscalerOptions,
+  ): Promise<Upscaler> {
+    if (maxGpuMemory !== undefined && !(maxGpuMemory > 0)) {
+      throw new RangeError(`Cannot use maxGpuMemory ${maxGpuMemory}: a positive number of bytes is wanted`);
+    }
     const folder = await openModelFolder(model);
     const gpu = await Gpu.open(gpuOptions);
     try {
+      gpu.tuning = await openTuning(gpu.facts, tuning);
       await checkNetworks(gpu, folder);
     } catch (error) {
       gpu.close();
       throw error;
     }
-    return new Upscaler(gpu, folder, precision === "auto" ? (gpu.facts.software ? "f32" : "f16") : precision);
+    return new Upscaler(gpu, folder, { wishes: { precision, maxGpuMemory, vaeTiling }, tuning });
   }
 
   /** The adapter in use. */
@@ -95,49 +137,122 @@ export class Upscaler {
   }
 
   /**
+   * Computes what `upscale()` will need for a clip, and what it will do to keep to `maxGpuMemory`. Loads and allocates
+   * nothing. Throws `LimitError` that says what would fit if there is no way, `RangeError` for settings out of range.
+   */
+  async plan(clip: ClipOutline, options: UpscaleOptions = {}): Promise<FittedPlan> {
+    const { steps } = this.settings(options);
+    using outline = await openOutline(this.#gpu, this.#model);
+    return fitMemory(this.#gpu, outline, { clip, steps, wishes: this.#wishes });
+  }
+
+  /** How long the stages of a planned clip will take, by short trials on this device; rough, see `StageTime`. */
+  async estimateTime(clip: ClipOutline, plan: FittedPlan): Promise<StageTime[]> {
+    using outline = await openOutline(this.#gpu, this.#model);
+    return await estimateTime(this.#gpu, outline, { ...plan, ...clip });
+  }
+
+  /** What `upscale()` with a job will write to disk for a clip. */
+  diskNeed(clip: ClipOutline): DiskNeed {
+    const { unet, dgafnet } = this.#model.configs;
+    return diskNeed(clip, { latentChannels: unet.out_channels, hasFlows: dgafnet !== null });
+  }
+
+  /**
+   * What a job of this upscaler is of, for `JobFolder`: all that decides its output. `inputs` is the SHA-256 of each
+   * input frame by name. Reads all files of the model.
+   */
+  async manifest(inputs: Readonly<Record<string, string>>, options: UpscaleOptions = {}): Promise<Manifest> {
+    const model: Record<string, string> = {};
+    for (const [name, path] of await this.#model.files()) model[name] = await hashFile(path);
+    const { precision, vaeTiling, maxGpuMemory = null } = this.#wishes;
+    const settings = {
+      ...this.settings(options),
+      precision: initialSettings(this.#gpu, this.#wishes).precision,
+      vaeTiling,
+      // Else a limit changes no byte, and an unfinished job can go on with less memory.
+      maxGpuMemory: vaeTiling || precision === "auto" ? maxGpuMemory : null,
+    };
+    return makeManifest({ adapter: this.adapter.description, settings, model, inputs: { ...inputs } });
+  }
+
+  /**
    * Upscales one clip. All frames are read before the first one comes back, because sampling goes over the clip in
-   * both directions; they come back in order, four times as wide and high, with the bit depth they had.
+   * both directions; they come back in order, four times as wide and high, with the bit depth they had. With a `job`,
+   * work that is kept there is not done again, and frames that are done there do not come back.
    *
    * @param frames One or more frames of one size.
    * @throws `RangeError` for settings out of range, for no frames or mixed sizes; `CheckpointError` for weights that
-   * do not fit; `GpuError` when the device fails; the abort reason when `signal` aborts.
+   * do not fit; `LimitError` where `maxGpuMemory` does not suffice; `GpuError` when the device fails;
+   * `NonFiniteError` or `BlankFrameError` where no picture comes out; the abort reason when `signal` aborts.
    */
   async *upscale(
     frames: Iterable<Frame> | AsyncIterable<Frame>,
     options: UpscaleOptions = {},
   ): AsyncGenerator<Frame> {
     const settings = this.settings(options);
-    const gpu = this.#gpu;
-    const control = { onProgress: options.onProgress, signal: options.signal };
-    using store = await storeFrames(gpu, frames, options.signal);
-    let flows: Flows | null = null, latents: Tensor[] = [];
+    const gpu = this.#gpu, { job, onProgress, signal } = options;
+    using store = await storeFrames(gpu, frames, signal);
+    const control = { job, onProgress, signal, memory: await this.#memory(store, options) };
+    let kept: Samples | null = null, flows: Flows | null = null, latents: readonly Tensor[] = [];
     try {
-      if (this.#model.configs.dgafnet && store.count > 1) flows = await this.#flows(store, control);
-      latents = await this.#sample(store, flows, { ...settings, ...control });
-      yield* this.#decode(latents, { ...control, bitDepth: (i) => store.bitDepth(i) });
+      const { dgafnet, unet } = this.#model.configs, { count, height, width } = store;
+      const shape = [1, height, width, unet.out_channels];
+      kept = job ? await loadSamples(gpu, job, { shape, count }) : null;
+      if (kept?.done === settings.steps * count) {
+        latents = kept.latents;
+      } else {
+        if (dgafnet && count > 1) {
+          const directions = directionsOf(settings.steps);
+          flows = job ? await loadFlows(gpu, job, { height, width, count, directions }) : null;
+          flows = await this.#flows(store, { ...control, directions, kept: flows });
+        }
+        latents = await this.#sample(store, flows, { ...settings, ...control, kept });
+      }
+      const inputs = {
+        bitDepth: (i: number) => store.bitDepth(i),
+        isBlank: (i: number) => store.isBlank(i),
+      };
+      yield* this.#decode(latents, { ...control, ...inputs });
+      await gpu.done(); // whatever went wrong unnoticed must not look like success
     } finally {
       for (const flow of [...flows?.forward ?? [], ...flows?.backward ?? []]) gpu.free(flow);
-      for (const latent of latents) gpu.free(latent);
+      for (const latent of [...kept?.latents ?? [], ...latents]) gpu.free(latent);
+      if (kept) gpu.free(kept.clean);
+      await keepTuning(gpu.tuning, { facts: gpu.facts, options: this.#tuning });
     }
   }
 
-  async #flows(store: FrameStore, control: StageControl): Promise<Flows> {
-    using flow = await this.#load("flow");
-    return await flowStage(this.#gpu, flow.network, { frames: store, ...control });
+  async #memory(store: FrameStore, options: UpscaleOptions): Promise<MemorySettings> {
+    if (this.#wishes.maxGpuMemory === undefined) return initialSettings(this.#gpu, this.#wishes);
+    const bitDepths = Array.from({ length: store.count }, (_, i) => store.bitDepth(i));
+    const { height, width } = store;
+    return (await this.plan({ height, width, bitDepths }, options)).settings;
+  }
+
+  async #flows(
+    store: FrameStore,
+    options: StageOptions & Pick<FlowOptions, "directions"> & { readonly kept: Flows | null },
+  ): Promise<Flows> {
+    const { kept } = options;
+    if (kept?.forward.length === store.count - 1) return kept;
+    using flow = await this.#load("flow", options.memory);
+    return await flowStage(this.#gpu, flow.network, { frames: store, ...options });
   }
 
   async #sample(
     store: FrameStore,
     flows: Flows | null,
-    options: StageControl & {
+    options: StageOptions & {
       readonly steps: number;
       readonly seed: number;
       readonly conditioningScale: number;
+      readonly kept: Samples | null;
     },
   ): Promise<Tensor[]> {
     const gpu = this.#gpu, model = this.#model;
-    using unet = await this.#load("unet");
-    using dgafnet = flows && await this.#load("dgafnet");
+    using unet = await this.#load("unet", options.memory);
+    using dgafnet = flows && await this.#load("dgafnet", options.memory);
     const { data, shape } = await model.readEmptyPrompt();
     const context = gpu.tensor([1, ...shape], "prompt", data);
     try {
@@ -153,14 +268,15 @@ export class Upscaler {
 
   async *#decode(
     latents: readonly Tensor[],
-    options: StageControl & { readonly bitDepth: (frame: number) => 8 | 16 },
+    options: StageOptions & Pick<DecodeOptions, "bitDepth" | "isBlank">,
   ): AsyncGenerator<Frame> {
-    using vae = await this.#load("vae");
-    yield* decodeStage(this.#gpu, vae.network, { latents, ...options });
+    const { memory } = options;
+    using vae = await this.#load("vae", memory);
+    yield* decodeStage(this.#gpu, vae.network, { latents, tile: memory.tile, ...options });
   }
 
-  #load<P extends ModelPart>(part: P): Promise<LoadedNetwork<P>> {
-    return loadNetwork(this.#gpu, { model: this.#model, part, precision: this.#precision });
+  #load<P extends ModelPart>(part: P, memory: MemorySettings): Promise<LoadedNetwork<P>> {
+    return loadNetwork(this.#gpu, { model: this.#model, part, ...memory });
   }
 
   /** Destroys the device; the upscaler cannot be used afterwards. */

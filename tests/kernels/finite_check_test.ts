@@ -42,6 +42,14 @@ gpuTest("finiteCheck() says that nothing was finite", async (gpu) => {
   assert.deepEqual([...y!], [2, largest, -largest, 0]);
 });
 
+gpuTest("finiteCheck() takes several tensors of any shapes for one", async (gpu) => {
+  const [x, first] = signalTensor(gpu, "x", [1, 45, 31, 3]),
+    [y, second] = signalTensor(gpu, "y", [1, 700, 5]);
+  const bad = gpu.tensor([1, 2], "bad", Float32Array.of(NaN, 9));
+  const [all] = await evaluate(gpu, (rec) => finiteCheck(rec, [x, y, bad], { label: "check" }));
+  assertAllClose(all!, loops([...first, ...second, NaN, 9]), TOLERANCE.f32);
+});
+
 gpuTest("finiteCheck() gives the same bytes in bands", async (gpu) => {
   await assertSameInBands(gpu, {
     maxBindingBytes: 40_000,

@@ -163,6 +163,21 @@ for (
   }, gpuOptions);
 }
 
+gpuTest("winogradConv2d() gives the same bytes with less scratch", async (gpu) => {
+  const { run } = prepare(gpu, CASES.find((each) => each.name === "many tiles")!);
+  const results: Float32Array[] = [];
+  const scratch: number[] = [];
+  for (const scratchBytes of [2 ** 26, 70_000, 1]) {
+    const rec = new Recorder(gpu);
+    scratch.push(rec.dryRun([run(rec, { scratchBytes })]).byteLength);
+    const [y] = await evaluate(gpu, (rec) => run(rec, { scratchBytes }));
+    results.push(y!);
+  }
+  assert.ok(scratch[0]! > scratch[1]! && scratch[1]! > scratch[2]!, `${scratch} bytes`);
+  assert.deepEqual(results[1], results[0]);
+  assert.deepEqual(results[2], results[0]);
+});
+
 gpuTest("winogradConv2d() of a kernel with a single 1 returns the shifted input", async (gpu) => {
   const [height, width, channels] = [6, 9, 16], shape = [1, height, width, channels];
   const [x, data] = signalTensor(gpu, "x", shape);

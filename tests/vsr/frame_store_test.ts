@@ -75,3 +75,12 @@ gpuTest("copyTensor() refuses tensors of another size or without memory", (gpu) 
   }
   return Promise.resolve();
 });
+
+gpuTest("FrameStore.isBlank() is true for noise of a few levels and false for a picture", async (gpu) => {
+  const size = { width: 6, height: 4 };
+  using store = new FrameStore(gpu, size);
+  const noise = Uint8Array.from({ length: 72 }, (_, i) => 250 - i % 7);
+  await store.add({ ...size, bitDepth: 8, data: noise });
+  await store.add(signalFrame(0, size));
+  assert.deepEqual([store.isBlank(0), store.isBlank(1)], [true, false]);
+});

@@ -6,12 +6,14 @@ import { Pacer, type Step } from "../../src/vsr/pacer.ts";
 /** Stands for a GPU: logs what is submitted, and takes `stepMs` per dispatch or copy, on a clock of its own. */
 class FakeGpu {
   readonly submissions: string[][] = [];
+  readonly what: string[] = [];
   waits = 0;
   stepMs = 1;
   now = 0;
   #pending = 0;
 
-  submit(body: (encoder: GPUCommandEncoder) => void): void {
+  submit(body: (encoder: GPUCommandEncoder) => void, what: string): void {
+    this.what.push(what);
     const log: string[] = [];
     const pass = {
       setPipeline: (label: unknown) => log.push(String(label)),
@@ -40,7 +42,7 @@ function copy(label: string): Step {
 /** A plan of `count` dispatches named by their numbers. */
 function planOf(count: number): Plan {
   const nodes = Array.from({ length: count }, (_, i) => ({ pipeline: `${i}`, workgroups: [1, 1, 1] }));
-  return new Plan(nodes as unknown as PlanNode[], [], []);
+  return new Plan({ setup: [], step: [], nodes: nodes as unknown as PlanNode[] }, { own: [], scratch: [] });
 }
 
 function pacerTest(name: string, body: (pacer: Pacer, gpu: FakeGpu) => Promise<void>): void {
@@ -60,7 +62,7 @@ function pacerTest(name: string, body: (pacer: Pacer, gpu: FakeGpu) => Promise<v
 async function submitUnits(pacer: Pacer, count: number): Promise<number[]> {
   const finished = [];
   for (let i = 0; i < count; i++) {
-    await pacer.submit([copy(`unit ${i}`)]);
+    await pacer.submit([copy(`unit ${i}`)], "work");
     finished.push(await pacer.submitted());
   }
   return finished;
@@ -97,7 +99,7 @@ pacerTest("Pacer.drain() waits for what is queued, and not at all for nothing", 
 });
 
 pacerTest("Pacer.submit() cuts the first unit into 16 pieces and keeps the order", async (pacer, gpu) => {
-  await pacer.submit([copy("before"), planOf(31), copy("between"), planOf(1), copy("after")]);
+  await pacer.submit([copy("before"), planOf(31), copy("between"), planOf(1), copy("after")], "work");
   const steps = gpu.submissions.flat();
   const numbers = Array.from({ length: 31 }, (_, i) => String(i));
   assert.deepEqual(steps, ["before", ...numbers, "between", "0", "after"]);
@@ -110,37 +112,39 @@ pacerTest("Pacer.submit() cuts the first unit into 16 pieces and keeps the order
 pacerTest("Pacer.submit() cuts long units to 600 ms and leaves short ones whole", async (pacer, gpu) => {
   const unit = [copy("before"), planOf(100)];
   gpu.stepMs = 3000 / 101;
-  await pacer.submit(unit);
+  await pacer.submit(unit, "work");
   assert.equal(await pacer.submitted(), 1);
   gpu.submissions.length = 0;
-  await pacer.submit(unit);
+  await pacer.submit(unit, "work");
   assert.deepEqual(gpu.submissions.map((piece) => piece.length), [21, 20, 20, 20, 20]);
 
   gpu.stepMs = 0.1;
   assert.equal(await pacer.submitted(), 1);
   gpu.submissions.length = 0;
-  await pacer.submit(unit);
+  await pacer.submit(unit, "work");
   assert.ok(await pacer.submitted());
   gpu.submissions.length = 0;
   const { waits } = gpu;
-  await pacer.submit(unit);
+  await pacer.submit(unit, "work");
   assert.deepEqual([gpu.submissions.length, gpu.waits], [1, waits]);
 });
 
-pacerTest("Pacer.submit() stops between pieces when aborted, with the reason", async (pacer, gpu) => {
-  const controller = new AbortController(), reason = new Error("enough");
-  const abort: Step = () => controller.abort(reason);
-  await assert.rejects(
-    pacer.submit([planOf(16), abort, planOf(16)], controller.signal),
-    (error) => error === reason,
-  );
-  const sent = gpu.submissions.flat().length;
-  assert.ok(sent >= 16 && sent < 32, `${sent} dispatches were sent`);
+pacerTest("Pacer.submit() tells the GPU what it is to do", async (pacer, gpu) => {
+  await pacer.submit([planOf(16)], "count to 16");
+  assert.deepEqual([...new Set(gpu.what)], ["count to 16"]);
 });
 
-pacerTest("Pacer lets timers run while it waits", async (pacer) => {
-  let ran = false;
-  setTimeout(() => ran = true, 0);
-  await submitUnits(pacer, 1);
-  assert.ok(ran);
+Deno.test("Pacer waits after units as it is told, and passes on what that throws", async () => {
+  const gpu = new FakeGpu(), reason = new Error("not finite");
+  let waits = 0;
+  const pacer = new Pacer(
+    gpu as unknown as Gpu,
+    () => ++waits < 2 ? Promise.resolve() : Promise.reject(reason),
+  );
+  await pacer.submit([copy("a unit")], "work");
+  assert.equal(await pacer.submitted(), 1);
+  await pacer.submit([copy("a unit")], "work");
+  assert.equal(await pacer.submitted(), 0);
+  await assert.rejects(pacer.drain(), (error) => error === reason);
+  assert.deepEqual([waits, gpu.waits], [2, 0]);
 });

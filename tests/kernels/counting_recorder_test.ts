@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CountingRecorder } from "../../bench/counting_recorder.ts";
+import { CountingRecorder } from "../../src/kernels/counting_recorder.ts";
 import { attention } from "../../src/kernels/attention.ts";
 import { conv2d } from "../../src/kernels/conv2d.ts";
 import { correlation } from "../../src/kernels/correlation.ts";
@@ -13,6 +13,9 @@ gpuTest("CountingRecorder counts a convolution's multiply-adds twice, of real ch
   const x = gpu.tensor([2, 9, 7, 3], "x"), weight = gpu.tensor([9, 4, 5], "weight");
   conv2d(rec, x, { weight, kernel: [3, 3], stride: 2, padding: 1, label: "conv" });
   assert.equal(rec.flops, 2 * 2 * 5 * 4 * 5 * 9 * 3);
+  const large = gpu.tensor([1, 40, 30, 3], "large");
+  conv2d(rec, large, { weight, kernel: [3, 3], padding: 1, label: "by runs" });
+  assert.equal(rec.flops, 2 * 2 * 5 * 4 * 5 * 9 * 3 + 2 * 40 * 30 * 5 * 9 * 3);
   assert.equal(rec.hasWinograd, false);
   return Promise.resolve();
 });

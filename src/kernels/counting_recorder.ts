@@ -1,6 +1,7 @@
-import type { Kernel } from "../src/gpu/kernel.ts";
-import { type Bound, type Dispatch, Recorder } from "../src/gpu/recorder.ts";
-import { Tensor } from "../src/gpu/tensor.ts";
+import type { Kernel } from "../gpu/kernel.ts";
+import type { Bound, Dispatch } from "../gpu/dispatch.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import { Tensor } from "../gpu/tensor.ts";
 
 /**
  * A recorder that adds up the work of one replay. What is recorded in `once()` is not part of it.
@@ -55,6 +56,8 @@ export class CountingRecorder extends Recorder {
     switch (kernel) {
       case "conv2d":
       case "conv2d_subgroup":
+      case "conv2d_direct":
+      case "conv2d_direct_subgroup":
         return p("batch") * p("rows") * p("out_width") * p("out_channels") *
           p("kernel_height") * p("kernel_width") * channels("x");
       case "winograd_input":

@@ -1,0 +1,264 @@
+import type { Gpu } from "../gpu/device.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import { Tensor } from "../gpu/tensor.ts";
+import { CountingRecorder } from "../kernels/counting_recorder.ts";
+import { packedPixelsShape } from "../kernels/pixels.ts";
+import type { Weights } from "../nn/weights.ts";
+import { recordEncoder, recordPair, slotLike } from "./flow_stage.ts";
+import { directionsOf } from "./flows.ts";
+import { decoderRecordings, decoderTensors, recordDecoder } from "./frame_decoder.ts";
+import { recordStep, type SampleNetworks, StepInputs, stepTensors } from "./frame_step.ts";
+import { recordUnpacker } from "./frame_store.ts";
+import type { ModelOutline } from "./networks.ts";
+import { recordNoise } from "./noise.ts";
+import { GROUP_BYTES } from "./read_tensors.ts";
+
+/** A clip, as far as memory and time depend on it. */
+export interface ClipOutline {
+  /** Pixels of an input frame. */
+  readonly height: number;
+  /** Pixels of an input frame. */
+  readonly width: number;
+  /** Bits per sample of each frame. */
+  readonly bitDepths: readonly (8 | 16)[];
+}
+
+/** What can be chosen to save memory. */
+export interface MemorySettings {
+  /** How weights are stored. */
+  readonly precision: "f32" | "f16";
+  /** Bytes that the scratch tensors of a band may take each. */
+  readonly scratchBytes: number;
+  /** Whether transformed filters are kept, or computed in each replay. */
+  readonly keepDerived: boolean;
+  /** Side of the tiles that frames are decoded in, in latent pixels; null for whole frames. */
+  readonly tile: number | null;
+}
+
+/** GPU memory while a stage runs, in bytes by purpose, and its work. */
+export interface StageMemory {
+  /** In the order in which they run. */
+  readonly stage: "flow" | "sample" | "decode";
+  /** Parameters of the stage's networks. */
+  readonly weights: number;
+  /** Transformed filters, kept with the weights. */
+  readonly derived: number;
+  /** Activations: arenas and uniforms of all plans. */
+  readonly plans: number;
+  /** Tensors that plans read and that are written before each replay, encoded frames. */
+  readonly inputs: number;
+  /** The low-resolution frames and what unpacks them. */
+  readonly frames: number;
+  /** All flows of the clip, in the directions that its steps need. */
+  readonly flows: number;
+  /** The latents of all frames. */
+  readonly latents: number;
+  /** Where results wait for the host: frames, or what a job keeps for a later run. */
+  readonly readBack: number;
+  /** The sum of all. */
+  readonly total: number;
+  /** Floating-point operations of the whole clip in this stage, as `CountingRecorder` counts. */
+  readonly flops: number;
+}
+
+/** What a job needs. */
+export interface MemoryPlan {
+  /** In the order in which they run; without flow where there is nothing to guide. */
+  readonly stages: readonly StageMemory[];
+  /** GPU memory of the stage that needs most. */
+  readonly peakBytes: number;
+  /** Host memory besides the runtime and the driver: the larger of a weight being loaded and frames being written. */
+  readonly hostBytes: number;
+}
+
+/** A value of a weight as read, as f32, packed for the kernels. */
+const HOST_BYTES_PER_WEIGHT = 12;
+/** Copies of an output frame on its way: read back, handed out, in the encoder, encoded. */
+const HOST_FRAMES = 4;
+/** Values of a check that is read back: one, padded. */
+const CHECK_BYTES = 16;
+
+/**
+ * Computes what a job allocates at most, by recording what its stages record. Allocates nothing; the same answer for the same
+ * adapter facts, model, clip and settings.
+ */
+export function planMemory(
+  gpu: Gpu,
+  outline: ModelOutline,
+  { clip, steps, settings, known = new Map() }: {
+    readonly clip: ClipOutline;
+    readonly steps: number;
+    readonly settings: MemorySettings;
+    /** Stages that other calls for the same GPU, model and steps have computed; added to. */
+    readonly known?: KnownStages;
+  },
+): MemoryPlan {
+  const count = clip.bitDepths.length;
+  const guided = outline.configs.dgafnet !== null && count > 1;
+  const pixels = clip.height * clip.width;
+  const frames = framesBytes(gpu, clip);
+  const flows = guided ? directionsOf(steps) * (count - 1) * 16 * pixels : 0;
+  // A job that goes on also has the clean estimate it stopped at.
+  const latents = (count + 1) * bytes([new Tensor(latentShape(clip, outline), "latent")]);
+  const job = { outline, clip, steps, settings, guided };
+
+  const { tile, ...network } = settings;
+  /** Recording takes a while, and most settings leave most stages as they were. */
+  function compute<T extends StageParts>(stage: (gpu: Gpu, job: Job) => T, matters: object): T {
+    const key = JSON.stringify([stage.name, clip, matters]);
+    const parts = known.get(key) as T | undefined ?? stage(gpu, job);
+    known.set(key, parts);
+    return parts;
+  }
+  const flow = guided ? compute(flowPlan, network) : null;
+  const sample = compute(samplePlan, network);
+  const decode = compute(decodePlan, { ...network, tile });
+  const stages = [
+    ...flow ? [total("flow", { ...flow, frames, flows, latents: 0, readBack: savedBytes(flows) })] : [],
+    total("sample", { ...sample, frames, flows, latents, readBack: savedBytes(latents) }),
+    total("decode", { ...decode, frames, flows, latents }),
+  ];
+  const largest = Math.max(...[flow, sample, decode].map((part) => part?.largestTensor ?? 0));
+  const outputBytes = Math.max(...clip.bitDepths) / 8 * 3 * 16 * pixels;
+  return {
+    stages,
+    peakBytes: Math.max(...stages.map((stage) => stage.total)),
+    hostBytes: Math.max(HOST_BYTES_PER_WEIGHT * largest, HOST_FRAMES * outputBytes),
+  };
+}
+
+/** Shape of a latent of the clip. */
+export function latentShape({ height, width }: ClipOutline, { configs }: ModelOutline): number[] {
+  return [1, height, width, configs.unet.out_channels];
+}
+
+/** What all stage plans are computed from. */
+interface Job {
+  readonly outline: ModelOutline;
+  readonly clip: ClipOutline;
+  readonly steps: number;
+  readonly settings: MemorySettings;
+  readonly guided: boolean;
+}
+
+/** Parts of plans, by what they depend on. */
+export type KnownStages = Map<string, StageParts>;
+
+/** The part of a stage's memory that goes when it ends. */
+interface StageParts extends Pick<StageMemory, "weights" | "derived" | "plans" | "inputs" | "flops"> {
+  readonly largestTensor: number;
+}
+
+function framesBytes(gpu: Gpu, { height, width, bitDepths }: ClipOutline): number {
+  let sum = 0;
+  for (const bitDepth of new Set(bitDepths)) {
+    const format = { height, width, bitDepth };
+    const rec = new CountingRecorder(gpu);
+    const { input, output } = recordUnpacker(rec, format);
+    sum += bytes([input]) + rec.dryRun([output]).byteLength;
+  }
+  for (const bitDepth of bitDepths) {
+    sum += bytes([new Tensor(packedPixelsShape({ height, width, bitDepth }), "frame")]);
+  }
+  return sum;
+}
+
+function flowPlan(gpu: Gpu, { outline, clip, steps, settings }: Job): StageParts {
+  const { height, width } = clip;
+  const { network, weights } = outline.build("flow", settings);
+  const frame = new Tensor([1, height, width, 3], "frame");
+  const encoder = new CountingRecorder(gpu);
+  const output = recordEncoder(encoder, network, frame);
+  let plans = encoder.dryRun(Object.values(output)).byteLength;
+  const slots = [slotLike(output, 0), slotLike(output, 1)] as const;
+  let pairFlops = 0;
+  for (const [target, source] of [slots, slots.toReversed()] as const) {
+    const pair = new CountingRecorder(gpu);
+    const flow = recordPair(pair, network, { target: target!, source: source!, height, width });
+    plans += pair.dryRun([flow]).byteLength;
+    pairFlops += directionsOf(steps) / 2 * pair.flops;
+  }
+  const count = clip.bitDepths.length;
+  return {
+    ...weightBytes([weights]),
+    plans,
+    inputs: bytes([frame, ...slots.flatMap((slot) => Object.values(slot))]),
+    flops: count * encoder.flops + (count - 1) * pairFlops,
+  };
+}
+
+function samplePlan(gpu: Gpu, { outline, clip, steps, settings, guided }: Job): StageParts {
+  const unet = outline.build("unet", settings);
+  const dgafnet = guided ? outline.build("dgafnet", settings) : null;
+  const context = new Tensor([1, ...outline.promptShape], "prompt");
+  const networks: SampleNetworks = { unet: unet.network, dgafnet: dgafnet?.network ?? null, context };
+  const shape = latentShape(clip, outline);
+  const noise = new CountingRecorder(gpu);
+  const { counter, output } = recordNoise(noise, shape);
+  const io = new StepInputs(gpu, shape, networks);
+  let plans = noise.dryRun([output]).byteLength, flops = 0;
+  let scratch: number[] = [];
+  for (const conditioningScale of guided ? [1, null] : [null]) {
+    const rec = new CountingRecorder(gpu);
+    const step = rec.dryRun(stepTensors(recordStep(rec, io, { networks, conditioningScale })), { scratch });
+    plans += step.byteLength;
+    scratch = step.scratch;
+    const others = clip.bitDepths.length - 1;
+    flops += steps * rec.flops * (conditioningScale !== null ? others : guided ? 1 : 1 + others);
+  }
+  return {
+    ...weightBytes([unet.weights, ...dgafnet ? [dgafnet.weights] : []]),
+    plans,
+    inputs: bytes([context, counter, ...io.tensors]),
+    flops,
+  };
+}
+
+function decodePlan(gpu: Gpu, { outline, clip, settings }: Job): StageParts & Pick<StageMemory, "readBack"> {
+  const { network, weights } = outline.build("vae", settings);
+  let plans = 0, inputs = 0, readBack = 0, flops = 0;
+  for (const bitDepth of new Set(clip.bitDepths)) {
+    const recorders: CountingRecorder[] = [];
+    const newRecorder = (): Recorder => {
+      const rec = new CountingRecorder(gpu);
+      recorders.push(rec);
+      return rec;
+    };
+    const options = { shape: latentShape(clip, outline), bitDepth, tile: settings.tile };
+    const recorded = recordDecoder(network, options, newRecorder);
+    for (const { rec, outputs } of decoderRecordings(recorded)) plans += rec.dryRun(outputs).byteLength;
+    inputs += bytes(decoderTensors(recorded));
+    readBack = Math.max(readBack, bytes([recorded.packed]), CHECK_BYTES);
+    const frames = clip.bitDepths.filter((depth) => depth === bitDepth).length;
+    flops += frames * Math.max(1, recorded.tiles.length) * recorders[0]!.flops;
+  }
+  return { ...weightBytes([weights]), plans, inputs, readBack, flops };
+}
+
+/** Memory for reading back tensors of so many bytes in all, by `readTensors()`: a copy on the GPU, and one to map. */
+function savedBytes(byteLength: number): number {
+  return 2 * Math.min(byteLength, GROUP_BYTES);
+}
+
+function weightBytes(
+  all: readonly Weights[],
+): Pick<StageParts, "weights" | "derived" | "largestTensor"> {
+  const derived = all.reduce((sum, w) => sum + w.derivedBytes, 0);
+  return {
+    weights: all.reduce((sum, w) => sum + w.byteLength, 0) - derived,
+    derived,
+    largestTensor: Math.max(...all.map((w) => w.largestTensor)),
+  };
+}
+
+function total(
+  stage: StageMemory["stage"],
+  { largestTensor: _, ...parts }: StageParts & Pick<StageMemory, "frames" | "flows" | "latents" | "readBack">,
+): StageMemory {
+  const { flops, ...memory } = parts;
+  return { stage, ...memory, total: Object.values(memory).reduce((a, b) => a + b, 0), flops };
+}
+
+function bytes(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { storage }) => sum + storage.byteLength, 0);
+}

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { BufferMeter } from "../../bench/buffer_meter.ts";
+import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { LimitError } from "../../src/gpu/errors.ts";
+import type { Frame } from "../../src/media/frame.ts";
+import { fitMemory, type FittedPlan, type MemoryWishes } from "../../src/vsr/memory_limit.ts";
+import type { ClipOutline } from "../../src/vsr/memory_plan.ts";
+import { parseByteSize } from "../../src/text/byte_size.ts";
+import { openOutline } from "../../src/vsr/networks.ts";
+import { Upscaler, type UpscalerOptions } from "../../src/vsr/upscaler.ts";
+import { gpuTest } from "../_gpu_test.ts";
+import { signalFrame } from "./_signal_frame.ts";
+
+const MODEL = new URL("../../weights/nano", import.meta.url).pathname;
+const PICTURE: ClipOutline = { height: 180, width: 320, bitDepths: [8] };
+
+/** The plan for one picture, f32 and without tiles unless wished otherwise. */
+async function fit(gpu: Gpu, wishes: Partial<MemoryWishes>, clip = PICTURE): Promise<FittedPlan> {
+  using outline = await openOutline(gpu, await openModelFolder(MODEL));
+  const all = { precision: "f32", vaeTiling: false, ...wishes } as const;
+  return fitMemory(gpu, outline, { clip, steps: 1, wishes: all });
+}
+
+gpuTest("fitMemory() takes no measure without a limit, or with one that is not reached", async (gpu) => {
+  const free = await fit(gpu, {});
+  assert.deepEqual(free.measures, []);
+  assert.deepEqual(free.settings, { precision: "f32", scratchBytes: 2 ** 26, keepDerived: true, tile: null });
+  assert.deepEqual(await fit(gpu, { maxGpuMemory: free.peakBytes }), free);
+});
+
+gpuTest("fitMemory() takes measures in their order, each only as far as it must", async (gpu) => {
+  const allowed = { precision: "auto", vaeTiling: true } as const;
+  const taken: string[][] = [];
+  let { peakBytes } = await fit(gpu, allowed);
+  await assert.rejects(async () => {
+    for (;;) {
+      const plan = await fit(gpu, { ...allowed, maxGpuMemory: peakBytes - 1 });
+      assert.ok(plan.peakBytes < peakBytes, `${plan.peakBytes} of ${peakBytes} bytes`);
+      peakBytes = plan.peakBytes;
+      taken.push([...plan.measures]);
+    }
+  }, LimitError);
+  const filters = "transformed filters computed anew each time";
+  // Below tiles of 384 pixels it is sampling that needs most.
+  assert.deepEqual(taken, [
+    ["bands of 32 MiB"],
+    ["bands of 16 MiB"],
+    ["bands of 8 MiB"],
+    ["bands of 4 MiB"],
+    ["bands of 4 MiB", filters],
+    ["bands of 4 MiB", filters, "f16 weights"],
+    ["bands of 4 MiB", filters, "f16 weights", "decoding in tiles of 512 pixels"],
+    ["bands of 4 MiB", filters, "f16 weights", "decoding in tiles of 384 pixels"],
+  ]);
+});
+
+for (
+  const [name, wishes, message] of [
+    [
+      "a flag",
+      { maxGpuMemory: 200e6 },
+      /^Cannot upscale 1 frame of 320 x 180 within 200 MB of GPU memory: stage "decode" needs \d+ MB after all measures that are allowed\. Pass --vae-tiling, or allow \d+MB with --max-gpu-memory$/,
+    ],
+    [
+      "a frame size",
+      { maxGpuMemory: 60e6, vaeTiling: true },
+      /^Cannot .* within 60 MB of GPU memory: stage "sample" needs [\d.]+ MB after all .*\. Use frames of at most 2\d\d x 1\d\d, or allow [\d.]+MB with/,
+    ],
+    [
+      "more memory where nothing else helps",
+      { maxGpuMemory: 1e6, vaeTiling: true },
+      /^Cannot .* within 1 MB of GPU memory: stage "sample" needs [\d.]+ MB after all .*\. Allow [\d.]+MB with --max-gpu-memory$/,
+    ],
+  ] as const
+) {
+  gpuTest(`fitMemory() refuses with what would fit: ${name}`, async (gpu) => {
+    await assert.rejects(fit(gpu, wishes), (error: Error) => {
+      assert.ok(error instanceof LimitError);
+      assert.match(error.message, message);
+      return true;
+    });
+  });
+}
+
+gpuTest("fitMemory() names a size of memory that is enough", async (gpu) => {
+  const error = await fit(gpu, { maxGpuMemory: 1e6 }).catch((error: Error) => error);
+  const size = /Allow (\S+) with/.exec((error as Error).message)![1]!;
+  const plan = await fit(gpu, { maxGpuMemory: parseByteSize(size)! });
+  assert.ok(plan.peakBytes <= parseByteSize(size)!);
+});
+
+gpuTest("fitMemory() names a frame size that fits", async (gpu) => {
+  const wishes = { maxGpuMemory: 60e6, vaeTiling: true };
+  const error = await fit(gpu, wishes).catch((error: Error) => error);
+  const [, width, height] = /at most (\d+) x (\d+)/.exec((error as Error).message)!;
+  const clip = { ...PICTURE, width: Number(width), height: Number(height) };
+  const plan = await fit(gpu, wishes, clip);
+  assert.ok(plan.peakBytes <= 60e6 && plan.peakBytes > 55e6, `${plan.peakBytes} bytes`);
+});
+
+const CLIP = [0, 1].map((i) => signalFrame(i, { width: 40, height: 36 }));
+
+async function upscale(options: Partial<UpscalerOptions>): Promise<{ frames: Frame[]; peakBytes: number }> {
+  using meter = new BufferMeter();
+  using upscaler = await Upscaler.open({ model: MODEL, allowCpu: true, ...options });
+  return {
+    frames: await Array.fromAsync(upscaler.upscale(CLIP, { steps: 2 })),
+    peakBytes: meter.peakBytes,
+  };
+}
+
+Deno.test("Upscaler.upscale() keeps to a limit, and gives the same bytes with bands and without kept filters", async () => {
+  const free = await upscale({}), limited = await upscale({ maxGpuMemory: 24e6 });
+  assert.ok(
+    free.peakBytes > 30e6 && limited.peakBytes <= 24e6,
+    `${free.peakBytes}, ${limited.peakBytes} bytes`,
+  );
+  assert.deepEqual(limited.frames, free.frames);
+});
+
+Deno.test("Upscaler.upscale() keeps to a limit that takes f16 weights and tiles", async () => {
+  const limit = 17e6;
+  const { frames, peakBytes } = await upscale({ maxGpuMemory: limit, precision: "auto", vaeTiling: true });
+  assert.ok(peakBytes <= limit && peakBytes > 0.9 * limit, `${peakBytes} bytes`);
+  assert.deepEqual(frames.map(({ width, height }) => [width, height]), [[160, 144], [160, 144]]);
+  using upscaler = await Upscaler.open({ model: MODEL, allowCpu: true, precision: "f16" });
+  const whole = await Array.fromAsync(upscaler.upscale(CLIP, { steps: 2 }));
+  for (const [i, { data }] of frames.entries()) {
+    const difference = [...data].reduce((sum, v, at) => sum + Math.abs(v - whole[i]!.data[at]!), 0) /
+      data.length;
+    assert.ok(difference > 0 && difference < 2, `frame ${i} differs by ${difference} levels`);
+  }
+});
+
+Deno.test("Upscaler.open() refuses a limit that is no size", async () => {
+  for (const maxGpuMemory of [0, -1, NaN]) {
+    await assert.rejects(
+      Upscaler.open({ model: MODEL, allowCpu: true, maxGpuMemory }),
+      new RangeError(`Cannot use maxGpuMemory ${maxGpuMemory}: a positive number of bytes is wanted`),
+    );
+  }
+});

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { BufferMeter } from "../../bench/buffer_meter.ts";
+import { Upscaler } from "../../src/vsr/upscaler.ts";
+import { signalFrame } from "./_signal_frame.ts";
+
+const MODEL = new URL("../../weights/nano", import.meta.url).pathname;
+
+for (
+  const [name, { width, height, bitDepths }] of Object.entries(
+    {
+      "three frames": { width: 20, height: 14, bitDepths: [8, 8, 8] },
+      "one frame": { width: 20, height: 14, bitDepths: [8] },
+      "a larger pair of 16 bits": { width: 33, height: 28, bitDepths: [16, 16] },
+      "two bit depths": { width: 20, height: 14, bitDepths: [8, 16] },
+    } as const,
+  )
+) {
+  Deno.test(`Upscaler.plan() tells the peak of upscale() within 1 %, and never too little: ${name}`, async () => {
+    using meter = new BufferMeter();
+    using upscaler = await Upscaler.open({ model: MODEL, allowCpu: true });
+    const plan = await upscaler.plan({ width, height, bitDepths }, { steps: 2 });
+    assert.equal(meter.peakBytes, 0, "planning allocates");
+    const frames = bitDepths.map((bitDepth, i) => signalFrame(i, { width, height, bitDepth }));
+    const peaks = new Map<string, number>();
+    let done = "";
+    const onProgress = ({ stage }: { stage: string }) => peaks.set(done = stage, meter.peakBytes);
+    assert.equal(
+      (await Array.fromAsync(upscaler.upscale(frames, { steps: 2, onProgress }))).length,
+      frames.length,
+    );
+    assert.equal(done, "decode");
+    assert.deepEqual([...peaks.keys()], plan.stages.map(({ stage }) => stage));
+    let planned = 0;
+    for (const { stage, total } of plan.stages) {
+      planned = Math.max(planned, total); // the meter keeps the largest so far
+      const actual = peaks.get(stage)!;
+      assert.ok(
+        actual <= planned && actual >= 0.99 * planned,
+        `${stage}: ${actual} of ${planned} planned bytes`,
+      );
+    }
+    assert.equal(plan.peakBytes, planned);
+  });
+}
