@@ -16,16 +16,18 @@
  *
  * @module
  */
-export {
-  type Precision,
-  UPSCALE_FACTOR,
-  type UpscaleOptions,
-  Upscaler,
-  type UpscalerOptions,
-} from "./src/vsr/upscaler.ts";
-export { NonFiniteError } from "./src/vsr/decode_stage.ts";
+export { UPSCALE_FACTOR, type UpscaleOptions, Upscaler, type UpscalerOptions } from "./src/vsr/upscaler.ts";
+export type { TuningOptions } from "./src/vsr/tuning_cache.ts";
+export type { StageTime } from "./src/vsr/estimate_time.ts";
+export type { FittedPlan, Precision } from "./src/vsr/memory_limit.ts";
+export type { ClipOutline, MemoryPlan, MemorySettings, StageMemory } from "./src/vsr/memory_plan.ts";
+export { BlankFrameError, NonFiniteError } from "./src/vsr/errors.ts";
 export type { Progress, StageControl } from "./src/vsr/progress.ts";
 export type { Frame } from "./src/media/frame.ts";
 export type { AdapterFacts, GpuOptions } from "./src/gpu/device.ts";
 export { GpuError, LimitError, NoAdapterError } from "./src/gpu/errors.ts";
 export { CheckpointError, ConfigError, ListedError, MissingModelError } from "./src/checkpoint/errors.ts";
+export { JobError, JobFolder } from "./src/vsr/job_folder.ts";
+export type { JobStore, SavedFile, SavedTensors } from "./src/vsr/job_store.ts";
+export type { Manifest } from "./src/vsr/manifest.ts";
+export type { DiskNeed } from "./src/vsr/disk_need.ts";

@@ -23,15 +23,16 @@ export interface LayoutReport {
 /** Which rooms of `src/` a room may import besides itself. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   gpu: [],
-  media: [],
+  text: [],
+  media: ["text"],
   kernels: ["gpu"],
-  checkpoint: ["gpu"],
+  checkpoint: ["text", "gpu"],
   diffusion: ["kernels", "gpu"],
   nn: ["kernels", "checkpoint", "gpu"],
   models: ["nn", "kernels", "checkpoint", "gpu"],
   metrics: ["media", "models", "nn", "kernels", "gpu"],
-  vsr: ["media", "models", "diffusion", "checkpoint", "nn", "kernels", "gpu"],
-  cli: ["metrics", "vsr", "media", "models", "diffusion", "checkpoint", "nn", "kernels", "gpu"],
+  vsr: ["media", "models", "diffusion", "checkpoint", "nn", "kernels", "text", "gpu"],
+  cli: ["metrics", "vsr", "media", "models", "diffusion", "checkpoint", "nn", "kernels", "text", "gpu"],
 };
 
 const MAX_LINES_TS = 400;

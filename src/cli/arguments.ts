@@ -7,7 +7,10 @@ import type { Usage } from "@optique/core/usage";
 import { choice, float, integer, string } from "@optique/core/valueparser";
 import { run } from "@optique/run";
 import config from "../../deno.json" with { type: "json" };
+import { BUNDLED } from "./bundled.ts";
+import { byteSize } from "./byte_size.ts";
 import { EXIT } from "./exit_codes.ts";
+import { defaultOutput } from "./output_folder.ts";
 
 const PATH = string({ metavar: "PATH", pattern: /./ });
 const FOLDER = string({ metavar: "FOLDER", pattern: /./ });
@@ -21,23 +24,48 @@ const allowCpu = withDefault(
   false,
 );
 
+const input = option("-i", "--input", PATH, {
+  description: message`Folder with the frames of one clip, or one picture: PNG, JPEG or WebP`,
+});
+const model = optional(option("-m", "--model", FOLDER, {
+  description: message`Model folder in diffusers' layout; default the bundled weights/nano`,
+}));
+const steps = optional(option("--steps", "--num-inference-steps", integer({ min: 1, metavar: "N" }), {
+  description: message`Sampling steps; default the model's`,
+}));
+const precision = withDefault(
+  option("--precision", choice(["f32", "f16", "auto"], { metavar: "KIND" }), {
+    description:
+      message`How weights are stored on the GPU: f32, f16 (half the memory, less exact) or auto (f16 on GPUs and where memory is short); default f32`,
+  }),
+  "f32",
+);
+const maxGpuMemory = optional(option("--max-gpu-memory", byteSize(), {
+  description:
+    message`GPU memory to keep to, such as 3GB or 800MiB; refused where nothing that is allowed is enough; default no limit`,
+}));
+const vaeTiling = withDefault(
+  flag("--vae-tiling", {
+    description:
+      message`Allow decoding in overlapping tiles where memory is short; brightness may differ slightly between them`,
+  }),
+  false,
+);
+const device = optional(option("--device", string({ metavar: "TEXT", pattern: /./ }), {
+  description: message`Refuse to run unless the adapter's description holds this text`,
+}));
+
 const upscale = command(
   "upscale",
   object({
     command: constant("upscale"),
-    input: option("-i", "--input", PATH, {
-      description: message`Folder with the frames of one clip, or one picture: PNG, JPEG or WebP`,
-    }),
+    input,
     output: optional(option("-o", "--output", FOLDER, {
       description:
         message`Folder for the PNG files, named as the input; default NAME_upscaled beside the input`,
     })),
-    model: optional(option("-m", "--model", FOLDER, {
-      description: message`Model folder in diffusers' layout; default the bundled weights/nano`,
-    })),
-    steps: optional(option("--steps", "--num-inference-steps", integer({ min: 1, metavar: "N" }), {
-      description: message`Sampling steps; default the model's`,
-    })),
+    model,
+    steps,
     seed: withDefault(
       option("--seed", integer({ min: 0, metavar: "N" }), {
         description: message`Seed of the noise: same seed, same pictures; default 42`,
@@ -47,16 +75,17 @@ const upscale = command(
     conditioningScale: optional(option("--conditioning-scale", float({ min: 0, metavar: "X" }), {
       description: message`Strength of the guidance by neighbouring frames, 0 or more; default the model's`,
     })),
-    precision: withDefault(
-      option("--precision", choice(["f32", "f16", "auto"], { metavar: "KIND" }), {
+    precision,
+    maxGpuMemory,
+    vaeTiling,
+    tuning: withDefault(
+      option("--tuning", choice(["auto", "off", "force"], { metavar: "KIND" }), {
         description:
-          message`How weights are stored on the GPU: f32, f16 (half the memory, less exact) or auto (f16 on GPUs); default f32`,
+          message`Kernels by what was measured on this GPU, which takes seconds and is kept (auto), by expectation (off), or measured anew (force); default auto`,
       }),
-      "f32",
+      "auto",
     ),
-    device: optional(option("--device", string({ metavar: "TEXT", pattern: /./ }), {
-      description: message`Refuse to run unless the adapter's description holds this text`,
-    })),
+    device,
     allowCpu,
     progress: withDefault(
       option("--progress", choice(["auto", "bar", "json", "none"], { metavar: "KIND" }), {
@@ -70,13 +99,42 @@ const upscale = command(
       false,
     ),
     overwrite: withDefault(
-      flag("-y", "--overwrite", { description: message`Replace output files that exist` }),
+      flag("-y", "--overwrite", {
+        description:
+          message`Replace output files that exist, and start over where an unfinished job was begun differently`,
+      }),
+      false,
+    ),
+    noResume: withDefault(
+      flag("--no-resume", {
+        description: message`Drop what an unfinished job in the output folder has done, and start over`,
+      }),
       false,
     ),
   }),
   {
     brief: message`Upscale a clip or a picture four times in width and height`,
     description: examples("deno task upscale -i frames/", "deno task upscale -i frames/ -o out/ --seed 7"),
+    usageLine: [{ type: "literal", value: "-i PATH" }, ...OPTIONS],
+  },
+);
+
+const plan = command(
+  "plan",
+  object({
+    command: constant("plan"),
+    input,
+    model,
+    steps,
+    precision,
+    maxGpuMemory,
+    vaeTiling,
+    device,
+    allowCpu,
+  }),
+  {
+    brief: message`Print what upscaling would take of memory, disk and time, without doing it`,
+    description: examples("deno task plan -i frames/", "deno task plan -i frames/ --max-gpu-memory 3GB"),
     usageLine: [{ type: "literal", value: "-i PATH" }, ...OPTIONS],
   },
 );
@@ -116,14 +174,16 @@ const doctor = command("doctor", object({ command: constant("doctor"), allowCpu 
     message`Exits 0 if a hardware adapter works, else 69. With --allow-cpu, a software adapter will do.`,
 });
 
-const parser = or(upscale, demo, compare, doctor, {
-  errors: { noMatch: message`No command: one of upscale, demo, compare and doctor is wanted.` },
+const parser = or(upscale, plan, demo, compare, doctor, {
+  errors: { noMatch: message`No command: one of upscale, plan, demo, compare and doctor is wanted.` },
 });
 
 /** A parsed command line; `command` tells the variants apart. */
-export type CliCommand = InferValue<typeof parser>;
+export type CliCommand = ReturnType<typeof withAllPaths>;
 /** Settings of `upscale`. */
 export type UpscaleCommand = Extract<CliCommand, { command: "upscale" }>;
+/** Settings of `plan`. */
+export type PlanCommand = Extract<CliCommand, { command: "plan" }>;
 /** Settings of `compare`. */
 export type CompareCommand = Extract<CliCommand, { command: "compare" }>;
 /** Settings of `doctor`. */
@@ -131,7 +191,7 @@ export type DoctorCommand = Extract<CliCommand, { command: "doctor" }>;
 
 /** Parses a command line. Prints help or version and exits 0, or says what is wrong and exits 64. */
 export function parseArguments(args: readonly string[]): CliCommand {
-  return run(parser, {
+  const parsed = run(parser, {
     args: args.map(withDashes),
     programName: "deno task",
     brief: message`Diffusion video super-resolution x4 on WebGPU`,
@@ -145,6 +205,23 @@ export function parseArguments(args: readonly string[]): CliCommand {
     colors: false,
     termWidth: "auto",
   });
+  return withAllPaths(parsed);
+}
+
+/** Fills in the paths that were left out: permissions are asked for all of them. */
+function withAllPaths(parsed: InferValue<typeof parser>) {
+  switch (parsed.command) {
+    case "upscale": {
+      const { input, output = defaultOutput(input), model = BUNDLED.model } = parsed;
+      return { ...parsed, output, model };
+    }
+    case "plan": {
+      const { model = BUNDLED.model } = parsed;
+      return { ...parsed, model };
+    }
+    default:
+      return parsed;
+  }
 }
 
 /** Accepts `--some_flag`, the spelling of Python tools, for `--some-flag`. */

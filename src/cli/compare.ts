@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command prints
 
-import { escapeName } from "../media/escape_name.ts";
+import { escapeName } from "../text/escape_name.ts";
 import type { Frame } from "../media/frame.ts";
 import { type FrameFile, inspectFrames, listFrames, readFrame } from "../media/frame_folder.ts";
 import { upscaleBicubic } from "../media/resample.ts";

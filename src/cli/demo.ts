@@ -1,28 +1,36 @@
-import { fileURLToPath } from "node:url";
+import { BUNDLED } from "./bundled.ts";
 import { compare } from "./compare.ts";
 import type { Reporter } from "./progress.ts";
 import { upscale } from "./upscale.ts";
 
-const FRAMES = fileURLToPath(new URL("../../demo/frames", import.meta.url));
-const GROUND_TRUTH = fileURLToPath(new URL("../../demo/ground_truth", import.meta.url));
-const UPSCALED = fileURLToPath(new URL("../../demo/upscaled", import.meta.url));
-
 /** Upscales the bundled clip with the bundled model, and prints how near it comes to the true frames. */
-export async function demo(reporter: Reporter): Promise<void> {
+export async function demo(
+  context: { readonly reporter: Reporter; readonly signal: AbortSignal },
+): Promise<void> {
+  const { demoFrames, demoUpscaled, demoGroundTruth, model } = BUNDLED;
   await upscale({
     command: "upscale",
-    input: FRAMES,
-    output: UPSCALED,
-    model: undefined,
+    input: demoFrames,
+    output: demoUpscaled,
+    model,
     steps: undefined,
     seed: 42,
     conditioningScale: undefined,
     device: undefined,
     precision: "f32",
+    maxGpuMemory: undefined,
+    vaeTiling: false,
+    tuning: "auto",
     allowCpu: true,
     progress: "auto",
     quiet: false,
     overwrite: true,
-  }, reporter);
-  await compare({ command: "compare", input: UPSCALED, reference: GROUND_TRUTH, lowResolution: FRAMES });
+    noResume: false,
+  }, context);
+  await compare({
+    command: "compare",
+    input: demoUpscaled,
+    reference: demoGroundTruth,
+    lowResolution: demoFrames,
+  });
 }

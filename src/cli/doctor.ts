@@ -4,7 +4,7 @@ import { type AdapterFacts, findAdapter, Gpu } from "../gpu/device.ts";
 import { NoAdapterError } from "../gpu/errors.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { scale } from "../kernels/elementwise.ts";
-import { escapeName } from "../media/escape_name.ts";
+import { escapeName } from "../text/escape_name.ts";
 import type { DoctorCommand } from "./arguments.ts";
 import { describeBackend, readEnvironment } from "./environment.ts";
 import { EXIT, type ExitCode } from "./exit_codes.ts";

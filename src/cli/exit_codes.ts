@@ -1,7 +1,8 @@
 import { CheckpointError, ConfigError, MissingModelError } from "../checkpoint/errors.ts";
 import { GpuError, LimitError, NoAdapterError } from "../gpu/errors.ts";
 import { FrameFolderError } from "../media/frame_folder.ts";
-import { NonFiniteError } from "../vsr/decode_stage.ts";
+import { BlankFrameError, NonFiniteError } from "../vsr/errors.ts";
+import { JobError } from "../vsr/job_folder.ts";
 
 /** Exit codes, after BSD's sysexits.h; schedulers may retry `io` and `temporary`. */
 export const EXIT = {
@@ -16,12 +17,14 @@ export const EXIT = {
   unavailable: 69,
   /** An error that nobody expected. */
   bug: 70,
-  /** The output cannot be created, or exists already. */
+  /** The output cannot be created, exists already, is in use, or belongs to an unfinished job begun differently. */
   cannotCreate: 73,
   /** Reading or writing failed midway. */
   io: 74,
   /** The GPU went away or is out of memory. */
   temporary: 75,
+  /** Deno was started without a permission that the command needs. */
+  noPermission: 77,
   /** Stopped by SIGINT. */
   sigint: 130,
   /** Stopped by SIGTERM. */
@@ -49,17 +52,19 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof MissingModelError || error instanceof NoAdapterError) return EXIT.unavailable;
   if (error instanceof LimitError) return EXIT.unavailable;
   if (error instanceof CheckpointError || error instanceof ConfigError) return EXIT.badInput;
-  if (error instanceof NonFiniteError) return EXIT.badInput;
+  if (error instanceof NonFiniteError || error instanceof BlankFrameError) return EXIT.badInput;
+  if (error instanceof JobError) return EXIT.cannotCreate;
   if (error instanceof GpuError && (error.kind === "lost" || error.kind === "out-of-memory")) {
     return EXIT.temporary;
   }
-  if (isSystemError(error) || (error instanceof Error && isSystemError(error.cause))) return EXIT.io;
+  const reasons = [error, error instanceof Error ? error.cause : undefined];
+  if (reasons.some((reason) => reason instanceof Deno.errors.NotCapable)) return EXIT.noPermission;
+  if (reasons.some(isSystemError)) return EXIT.io;
   return EXIT.bug;
 }
 
 /** Errors of the operating system carry a code such as "ENOSPC"; those of Node's API start with "ERR_". */
 function isSystemError(error: unknown): boolean {
-  if (error instanceof Deno.errors.NotCapable) return true;
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
   return typeof code === "string" && /^E(?!RR_)[A-Z0-9]+$/.test(code);
 }

@@ -1,26 +1,19 @@
 import { CliError, EXIT } from "./exit_codes.ts";
 
-const SIGNALS = [["SIGINT", EXIT.sigint], ["SIGTERM", EXIT.sigterm]] as const;
+/** Signals that stop a run, and the exit codes they lead to. */
+const EXIT_CODES = { SIGINT: EXIT.sigint, SIGTERM: EXIT.sigterm } as const;
 
-/**
- * Runs `use` with a signal that SIGINT and SIGTERM abort, with a `CliError` that carries their exit code. A second
- * one ends the process without waiting for `use`. Deno delivers neither while a wait for the GPU blocks the thread.
- */
-export async function interruptible<T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
+/** A signal that stops a run. */
+export type Interruption = keyof typeof EXIT_CODES;
+
+/** Calls `listener` at each SIGINT and SIGTERM, which end the process no longer by themselves. */
+export function onInterruption(listener: (interruption: Interruption) => void): void {
   // Windows knows no SIGTERM.
-  const signals = SIGNALS.filter(([name]) => name === "SIGINT" || Deno.build.os !== "windows");
-  const listeners = signals.map(([name, exitCode]) => {
-    const listener = () => {
-      if (controller.signal.aborted) Deno.exit(exitCode);
-      controller.abort(new CliError(exitCode, `Stopped by ${name}`));
-    };
-    Deno.addSignalListener(name, listener);
-    return () => Deno.removeSignalListener(name, listener);
-  });
-  try {
-    return await use(controller.signal);
-  } finally {
-    for (const remove of listeners) remove();
-  }
+  const signals: Interruption[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) Deno.addSignalListener(signal, () => listener(signal));
+}
+
+/** What a run that a signal stopped ends with; carries the exit code. */
+export function interruptionError(interruption: Interruption): CliError {
+  return new CliError(EXIT_CODES[interruption], `Stopped by ${interruption}`);
 }

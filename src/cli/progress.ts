@@ -1,4 +1,5 @@
-import { escapeName } from "../media/escape_name.ts";
+import { formatByteSize } from "../text/byte_size.ts";
+import { escapeName } from "../text/escape_name.ts";
 import type { Progress } from "../vsr/progress.ts";
 
 /**
@@ -20,6 +21,12 @@ export type CliEvent =
     conditioning_scale: number;
   }
   | { event: "warning"; message: string }
+  /** What is done to keep to a limit of GPU memory, in words. */
+  | { event: "memory"; peak_bytes: number; limit_bytes: number; measures: string[] }
+  /** Work of an earlier run that is not done again. */
+  | { event: "resumed"; flow_pairs: number; frame_steps: number; frames: number }
+  /** The GPU failed for a reason that may pass; the job goes on from its last checkpoint. */
+  | { event: "restart"; restart: number; restarts: number; message: string }
   | ProgressEvent
   | { event: "frame"; path: string }
   | { event: "done"; frames: number; elapsed_ms: number; output: string }
@@ -131,8 +138,21 @@ function describeEvent(event: CliEvent): string | null {
         count(event.frames, "frame")
       }, ${from} to ${to}, ${steps}, seed ${event.seed}`;
     }
+    case "memory": {
+      const { peak_bytes, limit_bytes, measures } = event;
+      const peak = `${formatByteSize(peak_bytes)} of ${formatByteSize(limit_bytes)} allowed`;
+      return `GPU memory: ${[peak, ...measures].join(", ")}`;
+    }
     case "warning":
       return `Warning: ${event.message}`;
+    case "resumed": {
+      const { flow_pairs, frame_steps, frames } = event;
+      return `Resumed: ${count(flow_pairs, "frame pair")}, ${count(frame_steps, "frame-step")} and ${
+        count(frames, "frame")
+      } were done before`;
+    }
+    case "restart":
+      return `Restart ${event.restart} of ${event.restarts}: ${event.message}`;
     case "progress":
       return describeProgress(event);
     case "frame":

@@ -3,7 +3,8 @@ import { CheckpointError, ConfigError, MissingModelError } from "../../src/check
 import { CliError, EXIT, exitCodeOf } from "../../src/cli/exit_codes.ts";
 import { GpuError, NoAdapterError } from "../../src/gpu/errors.ts";
 import { FrameFolderError } from "../../src/media/frame_folder.ts";
-import { NonFiniteError } from "../../src/vsr/decode_stage.ts";
+import { BlankFrameError, NonFiniteError } from "../../src/vsr/errors.ts";
+import { JobError } from "../../src/vsr/job_folder.ts";
 
 const full = Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
 
@@ -13,6 +14,7 @@ const CASES: readonly [title: string, error: unknown, code: number][] = [
   ["a broken checkpoint", new CheckpointError("x"), 65],
   ["a bad configuration", new ConfigError("x"), 65],
   ["a model that computes no numbers", new NonFiniteError("x"), 65],
+  ["a model that computes no picture", new BlankFrameError("x"), 65],
   ["missing input", new FrameFolderError("no_input", ["x"]), 66],
   ["a missing model", new MissingModelError("x"), 69],
   ["no adapter", new NoAdapterError("x"), 69],
@@ -22,10 +24,12 @@ const CASES: readonly [title: string, error: unknown, code: number][] = [
   ["an error of Node's API", Object.assign(new Error("x"), { code: "ERR_INVALID_ARG_TYPE" }), 70],
   ["something that is no error", "x", 70],
   ["nothing", undefined, 70],
+  ["a job that another run works on", new JobError("locked", "x"), 73],
+  ["an unfinished job begun differently", new JobError("changed", "x"), 73],
   ["output that cannot be created", new CliError(EXIT.cannotCreate, "x"), 73],
   ["a full disk", full, 74],
   ["a write that failed for a full disk", new Error("Cannot write", { cause: full }), 74],
-  ["a missing permission", new Deno.errors.NotCapable("x"), 74],
+  ["a missing permission", new Deno.errors.NotCapable("x"), 77],
   ["a lost GPU", new GpuError("lost", "x"), 75],
   ["a GPU out of memory", new GpuError("out-of-memory", "x"), 75],
   ["SIGINT", new CliError(EXIT.sigint, "x"), 130],

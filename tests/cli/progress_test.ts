@@ -75,3 +75,22 @@ Deno.test("formatDuration() rounds up to seconds and shows hours when there are 
     "10:01:01",
   ]);
 });
+
+for (
+  const [event, line] of [
+    [
+      { event: "resumed", flow_pairs: 1, frame_steps: 12, frames: 0 },
+      "Resumed: 1 frame pair, 12 frame-steps and 0 frames were done before\n",
+    ],
+    [
+      { event: "restart", restart: 2, restarts: 3, message: "Cannot go on: GPU device lost" },
+      "Restart 2 of 3: Cannot go on: GPU device lost\n",
+    ],
+  ] as const
+) {
+  Deno.test(`Reporter.report() tells people of "${event.event}"`, () => {
+    const written: string[] = [];
+    new Reporter("lines", { write: (text) => written.push(text), now: () => 0 }).report(event);
+    deepStrictEqual(written, [line]);
+  });
+}

@@ -25,7 +25,7 @@ Deno.test("--version prints the version of deno.json", async () => {
 });
 
 const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
-  [[], /No command: one of upscale, demo, compare and doctor is wanted/],
+  [[], /No command: one of upscale, plan, demo, compare and doctor is wanted/],
   [["upscal"], /`upscal`[^]*Did you mean `upscale`/],
   [["upscale"], /Missing option `-i`\/`--input`/],
   [["upscale", "-i"], /`-i` requires `PATH`/],
@@ -37,6 +37,7 @@ const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
   [["upscale", "-i", "x", "--seed", "-1"], /`--seed`.*greater than or equal to 0, but got "-1"/],
   [["upscale", "-i", "x", "--conditioning-scale", "nan"], /`--conditioning-scale`.*number, but got "nan"/],
   [["upscale", "-i", "x", "--progress", "loud"], /"auto", "bar", "json", and "none", but got "loud"/],
+  [["upscale", "-i", "x", "--tuning", "on"], /`--tuning`.*"auto", "off", and "force", but got "on"/],
   [["upscale", "-i", "x", "-i", "y"], /`-i` cannot be used multiple times/],
   [["compare", "-i", "x"], /Missing option `-r`\/`--reference`/],
 ];

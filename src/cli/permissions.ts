@@ -1,0 +1,107 @@
+import { modelFolders } from "../checkpoint/contained_file.ts";
+import { escapeName } from "../text/escape_name.ts";
+import type { CliCommand } from "./arguments.ts";
+import { BUNDLED } from "./bundled.ts";
+import { CliError, EXIT } from "./exit_codes.ts";
+import { tuningFolder } from "./tuning_folder.ts";
+
+/** What a command may touch besides the GPU and its standard streams. A path stands for all that lies in it. */
+export interface Grants {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+  /** Environment variables. */
+  readonly env: readonly string[];
+  /** Facts about the system, in Deno's terms. */
+  readonly sys: readonly "statfs"[];
+}
+
+const NOTHING: Grants = { read: [], write: [], env: [], sys: [] };
+/** Kinds that no command gets. */
+const NEVER = { net: false, run: false, ffi: false, import: false } as const;
+const KINDS = ["read", "write", "env", "net", "run", "ffi", "sys", "import"] as const;
+const BACKEND = "DENO_WEBGPU_BACKEND";
+const FREE_SPACE = ["statfs"] as const;
+
+/** The least that a command works with. */
+export function grantsOf(command: CliCommand): Grants {
+  const { packages } = BUNDLED;
+  switch (command.command) {
+    case "upscale": {
+      const { input, output, model, tuning } = command;
+      const cache = tuning === "off" ? NOTHING : tuningGrants();
+      return {
+        read: [input, output, ...modelGrants(model), packages, ...cache.read],
+        write: [output, ...cache.write],
+        env: [BACKEND, ...cache.env],
+        sys: FREE_SPACE,
+      };
+    }
+    case "plan": {
+      const { input, model } = command;
+      return { ...NOTHING, read: [input, ...modelGrants(model), packages], env: [BACKEND] };
+    }
+    case "demo": {
+      const { demoFrames, demoUpscaled, demoGroundTruth, model } = BUNDLED;
+      const cache = tuningGrants();
+      return {
+        read: [demoFrames, demoUpscaled, demoGroundTruth, ...modelGrants(model), packages, ...cache.read],
+        write: [demoUpscaled, ...cache.write],
+        env: [BACKEND, ...cache.env],
+        sys: FREE_SPACE,
+      };
+    }
+    case "compare": {
+      const { input, reference, lowResolution } = command;
+      const read = [input, reference, ...lowResolution === undefined ? [] : [lowResolution], packages];
+      return { ...NOTHING, read };
+    }
+    case "doctor":
+      return { ...NOTHING, env: [BACKEND, "VK_DRIVER_FILES", "VK_ICD_FILENAMES"] };
+  }
+}
+
+/** For a model folder, which may be reached through a link and consist of links. */
+function modelGrants(model: string): string[] {
+  try {
+    return [model, ...modelFolders(Deno.realPathSync(model))];
+  } catch {
+    return [model]; // opening it says what is wrong
+  }
+}
+
+/** For keeping what was measured on this GPU, and for finding out where. */
+function tuningGrants(): Grants {
+  const folder = tuningFolder();
+  const folders = folder === undefined ? [] : [folder];
+  return { ...NOTHING, read: folders, write: folders, env: ["XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"] };
+}
+
+/** Throws `CliError` (noPermission) unless this thread may pass on `grants` and load the program's modules. */
+export function checkPermissions({ read, write, env, sys }: Grants): void {
+  const { sources, shaders, config, packages } = BUNDLED;
+  const missing = [
+    ...[...read, sources, shaders, config, packages].map((path) => ({ name: "read", path }) as const),
+    ...write.map((path) => ({ name: "write", path }) as const),
+    ...env.map((variable) => ({ name: "env", variable }) as const),
+    ...sys.map((kind) => ({ name: "sys", kind }) as const),
+  ].filter((permission) => Deno.permissions.querySync(permission).state !== "granted");
+  if (missing.length === 0) return;
+  const flags = missing.map(({ name, ...what }) => `--allow-${name}=${escapeName(Object.values(what)[0]!)}`);
+  throw new CliError(
+    EXIT.noPermission,
+    `Cannot start without ${
+      flags.join(" ")
+    }: Deno gives less. Start it with deno task, or add what is missing`,
+  );
+}
+
+/** Starts a module as a worker that has `grants` and no other permission. */
+export function startConfined(module: URL, { read, write, env, sys }: Grants): Worker {
+  const permissions = { ...NEVER, read: [...read], write: [...write], env: [...env], sys: [...sys] };
+  return new Worker(module, { type: "module", deno: { permissions } });
+}
+
+/** Gives up every permission of this thread. Workers keep theirs. */
+export function dropPermissions(): void {
+  for (const name of KINDS) Deno.permissions.revokeSync({ name });
+}

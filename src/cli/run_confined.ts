@@ -1,0 +1,36 @@
+import type { CliCommand } from "./arguments.ts";
+import type { ExitCode } from "./exit_codes.ts";
+import { interruptionError, onInterruption } from "./interruption.ts";
+import { dropPermissions, type Grants, startConfined } from "./permissions.ts";
+import type { FromWorker, ToWorker } from "./worker.ts";
+
+/**
+ * Runs `command` in a worker that has `grants` and nothing else, while this thread gives up all its permissions and
+ * listens for signals: the worker cannot, since each wait for the GPU blocks it. Returns the command's exit code.
+ *
+ * The first SIGINT or SIGTERM lets `upscale` and `demo` finish the work at hand. A second one, and the first during
+ * another command, throws a `CliError` (sigint, sigterm) at once. Throws `Error` if the worker breaks down.
+ */
+export async function runConfined(command: CliCommand, grants: Grants): Promise<ExitCode> {
+  const end = Promise.withResolvers<ExitCode>();
+  const worker = startConfined(new URL("./worker.ts", import.meta.url), grants);
+  const send = (message: ToWorker) => worker.postMessage(message);
+
+  worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+    if (data !== "ready") return end.resolve(data.exitCode);
+    dropPermissions();
+    send({ command });
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    end.reject(new Error(`Cannot go on: the command's thread failed: ${event.message}`));
+  };
+
+  let canFinish = command.command === "upscale" || command.command === "demo";
+  onInterruption((interruption) => {
+    if (!canFinish) return end.reject(interruptionError(interruption));
+    canFinish = false;
+    send({ interruption });
+  });
+  return await end.promise;
+}
