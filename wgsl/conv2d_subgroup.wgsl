@@ -18,7 +18,6 @@ fn main(
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let first = (group.x * WAVES + local / SUBGROUP) * SUBGROUP * TP + lane;
-  let out_channels4 = (params.out_channels + 3u) / 4u;
   let o4 = group.y * TC4;
 
   var pixel: array<Pixel, TP>;
@@ -26,12 +25,13 @@ fn main(
   for (var p = 0u; p < TP; p++) { // @unroll
     pixel[p] = band_pixel(first + p * SUBGROUP);
   }
-  // Which weight of a step this lane loads: input channel and output vec4.
+  // Which weight of a step this lane loads: input channel and output vec4. TC4 divides the width of a panel.
+  let panel = weight_column(o4);
   var weight_offset: array<u32, LOADS>;
   for (var l = 0u; l < LOADS; l++) { // @unroll
-    weight_offset[l] = (l * SUBGROUP + lane) / TC4 * out_channels4 + (l * SUBGROUP + lane) % TC4 + o4;
+    weight_offset[l] = (l * SUBGROUP + lane) / TC4 * panel.stride + (l * SUBGROUP + lane) % TC4;
   }
-  var weight_row = 0u;
+  var weight_row = panel.at;
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
       var at: array<i32, TP>;
@@ -55,13 +55,14 @@ fn main(
             }
           }
         }
-        weight_row += 4u * out_channels4;
+        weight_row += 4u * panel.stride;
       }
     }
   }
-  for (var p = 0u; p < TP; p++) { // @unroll
-    for (var j = 0u; j < TC4; j++) { // @unroll
-      store_output(pixel[p], o4 + j, sum[p * TC4 + j]);
+  for (var j = 0u; j < TC4; j++) { // @unroll
+    let channel_bias = load_bias(o4 + j);
+    for (var p = 0u; p < TP; p++) { // @unroll
+      store_output(pixel[p], o4 + j, sum[p * TC4 + j] + channel_bias);
     }
   }
 }

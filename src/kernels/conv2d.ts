@@ -1,18 +1,25 @@
+import directSource from "../../wgsl/conv2d_direct.wgsl" with { type: "text" };
+import directSubgroupSource from "../../wgsl/conv2d_direct_subgroup.wgsl" with { type: "text" };
 import subgroupSource from "../../wgsl/conv2d_subgroup.wgsl" with { type: "text" };
 import tiledSource from "../../wgsl/conv2d.wgsl" with { type: "text" };
 import io from "../../wgsl/lib/conv2d_io.wgsl" with { type: "text" };
+import runLibrary from "../../wgsl/lib/conv2d_run.wgsl" with { type: "text" };
+import panelsLibrary from "../../wgsl/lib/panels.wgsl" with { type: "text" };
 import nearestLibrary from "../../wgsl/lib/nearest.wgsl" with { type: "text" };
+import type { Variant } from "../gpu/autotune.ts";
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import { type Recorder, slice } from "../gpu/recorder.ts";
+import { slice } from "../gpu/dispatch.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
-import { type Band, rowBands } from "./bands.ts";
+import { type Band, rowBands, spread } from "./bands.ts";
+import { panelColumns } from "./panels.ts";
 import { weightStorage } from "./storage.ts";
-import { gemmVariant, subgroupTiles, workgroupTiles } from "./tuning.ts";
+import { directCandidates, directTiles, gemmCandidates, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
   storage: { weight: weightStorage },
-  library: [activationLibrary, nearestLibrary, io],
+  library: [activationLibrary, nearestLibrary, panelsLibrary, io],
   bindings: { x: "read", weight: "read", bias: "read", channel_add: "read", residual: "read", y: "write" },
   params: {
     batch_begin: "u32",
@@ -27,6 +34,7 @@ const shared = {
     out_height: "u32",
     out_width: "u32",
     out_channels: "u32",
+    panel4: "u32",
     kernel_height: "u32",
     kernel_width: "u32",
     stride: "u32",
@@ -58,6 +66,23 @@ export const conv2dSubgroupKernel: Kernel = defineKernel({
   source: subgroupSource,
   subgroups: true,
   variants: subgroupTiles,
+});
+
+const sharedByRuns = { ...shared, library: [...shared.library, runLibrary], variants: directTiles };
+
+/** For few channels: runs of neighbouring pixels in registers, weights straight from memory. */
+export const conv2dDirectKernel: Kernel = defineKernel({
+  ...sharedByRuns,
+  name: "conv2d_direct",
+  source: directSource,
+});
+
+/** For few channels: runs of neighbouring pixels in registers, weights by subgroup broadcast. */
+export const conv2dDirectSubgroupKernel: Kernel = defineKernel({
+  ...sharedByRuns,
+  name: "conv2d_direct_subgroup",
+  source: directSubgroupSource,
+  subgroups: true,
 });
 
 /** Zero rows and columns around the input, in pixels. */
@@ -132,9 +157,20 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
       `Cannot run conv2d "${label}": per-channel values [${channelAdd.shape}], output [${y.shape}]`,
     );
   }
-  // An implicit matrix product: a row per output pixel, a column per output channel.
-  const variant = gemmVariant(rec.gpu.facts, { rows: batch * outHeight * outWidth, columns4: y.channels4 });
-  const kernel = variant.kernel === "tiled" ? conv2dKernel : conv2dSubgroupKernel;
+  const { facts } = rec.gpu, pixels = batch * outHeight * outWidth;
+  const direct = directCandidates(facts, {
+    kernelWidth,
+    stride,
+    inChannels: x.size(-1),
+    outChannels,
+    pixels,
+  });
+  // An implicit matrix product: a row per output pixel, a column per output channel. It gives the same bytes as a direct
+  // one only where one vec4 holds all input channels.
+  const tiles = direct.length > 0 && x.channels4 > 1
+    ? []
+    : gemmCandidates(facts, { rows: pixels, columns4: y.channels4 });
+  const filter = [kernelHeight, kernelWidth, x.size(-1)];
   const srcRow = srcWidth * x.channels4, outRow = outWidth * y.channels4;
 
   function sourceRows({ rowBegin, rows }: Band): [number, number] {
@@ -173,9 +209,28 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
       (last * srcHeight + sourceEnd) * srcRow,
     );
     const target = out(y), added = residual ? out(residual) : null;
-    rec.run(kernel, {
+    const rows = band.batch * band.rows * outWidth;
+    const variants = [
+      ...direct.map(({ kernel, constants, runPixels, tileRuns, tileColumns4 }): Variant => {
+        const runs = band.batch * band.rows * Math.ceil(outWidth / runPixels);
+        const [across, down] = spread(Math.ceil(runs / tileRuns));
+        return {
+          kernel: kernel === "direct" ? conv2dDirectKernel : conv2dDirectSubgroupKernel,
+          constants,
+          workgroups: [across, Math.ceil(y.channels4 / tileColumns4), down],
+        };
+      }),
+      ...tiles.map(({ kernel, constants, tileRows, tileColumns4 }): Variant => ({
+        kernel: kernel === "tiled" ? conv2dKernel : conv2dSubgroupKernel,
+        constants,
+        workgroups: [Math.ceil(rows / tileRows), Math.ceil(y.channels4 / tileColumns4), 1],
+      })),
+    ];
+    rec.runOneOf(variants, {
       label,
-      constants: { ...variant.constants, ACTIVATION: ACTIVATIONS[activation] },
+      key: `conv2d ${weight.dtype} ${y.shape.join("x")} of ${filter.join("x")} by ${stride}`,
+      work: rows * outChannels * kernelHeight * kernelWidth * x.size(-1),
+      constants: { ACTIVATION: ACTIVATIONS[activation] },
       bindings: {
         x: source,
         weight,
@@ -197,6 +252,7 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
         out_height: outHeight,
         out_width: outWidth,
         out_channels: outChannels,
+        panel4: Math.ceil(panelColumns(outChannels) / 4),
         kernel_height: kernelHeight,
         kernel_width: kernelWidth,
         stride,
@@ -211,18 +267,14 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
         residual_base: added?.base ?? 0,
         y_base: target.base,
       },
-      workgroups: [
-        Math.ceil(band.batch * band.rows * outWidth / variant.tileRows),
-        Math.ceil(y.channels4 / variant.tileColumns4),
-        1,
-      ],
     });
   }
   return y;
 }
 
 /**
- * Reorders a weight [O, C, KH, KW] (PyTorch) or a linear one [O, C] to [KH·KW, C rounded up to 4, O] for `conv2d()`.
+ * Reorders a weight [O, C, KH, KW] (PyTorch) or a linear one [O, C] to [KH·KW, C rounded up to 4, O] for `conv2d()`,
+ * as one matrix of O columns in panels (see `panelColumns()`).
  * `channels` takes a range of the input channels only: that part of a convolution over a concatenation.
  */
 export function packConv2dWeight(
@@ -234,11 +286,14 @@ export function packConv2dWeight(
   const taps = kernelHeight * kernelWidth;
   const count = channels[1] - channels[0], padded = 4 * Math.ceil(count / 4);
   const packed = new Float32Array(taps * padded * outChannels);
-  for (let tap = 0; tap < taps; tap++) {
-    for (let c = 0; c < count; c++) {
-      const to = (tap * padded + c) * outChannels;
-      let from = (channels[0] + c) * taps + tap;
-      for (let o = 0; o < outChannels; o++, from += inChannels * taps) packed[to + o] = data[from]!;
+  for (let first = 0; first < outChannels; first += panelColumns(outChannels)) {
+    const width = Math.min(panelColumns(outChannels), outChannels - first);
+    for (let tap = 0; tap < taps; tap++) {
+      for (let c = 0; c < count; c++) {
+        const to = first * taps * padded + (tap * padded + c) * width;
+        let from = (first * inChannels + channels[0] + c) * taps + tap;
+        for (let o = 0; o < width; o++, from += inChannels * taps) packed[to + o] = data[from]!;
+      }
     }
   }
   return packed;

@@ -71,7 +71,9 @@ export function gemmCandidates(facts: AdapterFacts, size: GemmSize): GemmVariant
 }
 
 function subgroupCandidates(subgroupSize: number, { rows, columns4 }: GemmSize): GemmVariant[] {
-  const [tp, tc4]: [number, number] = rows > subgroupSize && columns4 >= 8
+  // Narrow tiles are slower by a tenth: not worth computing many columns that are not there.
+  const fillsWide = 8 * Math.ceil(columns4 / 8) <= 1.15 * columns4;
+  const [tp, tc4]: [number, number] = rows > subgroupSize && fillsWide
     ? [rows > 2 * subgroupSize ? 4 : 2, 8]
     : [rows >= 4 * subgroupSize ? 8 : rows > subgroupSize ? 4 : 1, columns4 >= 4 ? 4 : columns4 >= 2 ? 2 : 1];
   const tiles = subgroupTiles.map(({ TP, TC4 }) => ({ TP: Number(TP), TC4: Number(TC4) }));

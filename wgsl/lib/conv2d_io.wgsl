@@ -1,11 +1,13 @@
-// Bindings, addressing and epilogue of the 2-D convolutions; the tile loops are in conv2d.wgsl (workgroup memory)
-// and conv2d_subgroup.wgsl (subgroup broadcasts). A linear layer is the 1×1 convolution of a [N, 1, L, C] tensor.
+// Bindings, addressing and epilogue of the 2-D convolutions; the tile loops are in conv2d.wgsl (workgroup memory),
+// conv2d_subgroup.wgsl (subgroup broadcasts), and for few channels in conv2d_direct.wgsl and
+// conv2d_direct_subgroup.wgsl. A linear layer is the 1×1 convolution of a [N, 1, L, C] tensor.
 //
 //   y[n, oy, ox, o] = activation(sum over ky, kx, c of x[n, iy, ix, c] · weight[ky, kx, c, o] + bias[o] + channel_add[n, o])
 //                     · scale + residual[n, oy, ox, o],    iy = oy · stride + ky - pad_top, zero outside
 //
 //   x            [N, src_height, src_width, C]  f32; read as if resized (nearest) to in_height × in_width
-//   weight       [KH · KW, C padded to 4, O / 4] vec4 along O, f32 or packed f16
+//   weight       [KH · KW, C padded to 4, O / 4] vec4 along O, f32 or packed f16, as one matrix of O columns in panels of
+//                                               panel4 (lib/panels.wgsl)
 //   bias         [O]                            f32
 //   channel_add  [N, O]                         f32, or [1, O] with add_stride4 0
 //   residual, y  [N, out_height, out_width, O]  f32; has_residual 2 adds it before the activation instead
@@ -25,6 +27,7 @@ struct Params {
   out_height: u32,
   out_width: u32,
   out_channels: u32,
+  panel4: u32,
   kernel_height: u32,
   kernel_width: u32,
   stride: u32,
@@ -78,16 +81,27 @@ fn input_index(p: Pixel, ky: u32, kx: u32) -> i32 {
   return select(-1, i32(index), inside);
 }
 
-// Applies the epilogue to the sums of output channels 4 · o4 and following, and stores them.
+// Where the weights of output channels 4 · o4 and following begin.
+fn weight_column(o4: u32) -> Column {
+  let rows = params.kernel_height * params.kernel_width * 4u * params.in_channels4;
+  return panel_column(o4, rows, (params.out_channels + 3u) / 4u, params.panel4);
+}
+
+// Bias of output channels 4 · o4 and following.
+fn load_bias(o4: u32) -> vec4<f32> {
+  if (params.has_bias == 0u) {
+    return vec4<f32>();
+  }
+  return bias[o4];
+}
+
+// Applies what follows the bias to the sums of output channels 4 · o4 and following, and stores them.
 fn store_output(p: Pixel, o4: u32, sum: vec4<f32>) {
   let out_channels4 = (params.out_channels + 3u) / 4u;
   if (!p.valid || o4 >= out_channels4) {
     return;
   }
   var v = sum;
-  if (params.has_bias != 0u) {
-    v += bias[o4];
-  }
   if (params.has_add != 0u) {
     v += channel_add[p.n * params.add_stride4 + o4];
   }
