@@ -21,7 +21,7 @@ export const EXIT = {
   cannotCreate: 73,
   /** Reading or writing failed midway. */
   io: 74,
-  /** The GPU went away or is out of memory. */
+  /** The GPU went away, is out of memory or failed inside. */
   temporary: 75,
   /** Deno was started without a permission that the command needs. */
   noPermission: 77,
@@ -54,9 +54,8 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CheckpointError || error instanceof ConfigError) return EXIT.badInput;
   if (error instanceof NonFiniteError || error instanceof BlankFrameError) return EXIT.badInput;
   if (error instanceof JobError) return EXIT.cannotCreate;
-  if (error instanceof GpuError && (error.kind === "lost" || error.kind === "out-of-memory")) {
-    return EXIT.temporary;
-  }
+  // Validation errors are mistakes of this program.
+  if (error instanceof GpuError && error.kind !== "validation") return EXIT.temporary;
   const reasons = [error, error instanceof Error ? error.cause : undefined];
   if (reasons.some((reason) => reason instanceof Deno.errors.NotCapable)) return EXIT.noPermission;
   if (reasons.some(isSystemError)) return EXIT.io;

@@ -19,7 +19,7 @@ const CASES: readonly [title: string, error: unknown, code: number][] = [
   ["a missing model", new MissingModelError("x"), 69],
   ["no adapter", new NoAdapterError("x"), 69],
   ["a GPU validation error", new GpuError("validation", "x"), 70],
-  ["an internal GPU error", new GpuError("internal", "x"), 70],
+  ["an internal GPU error", new GpuError("internal", "x"), 75],
   ["a range error", new RangeError("x"), 70],
   ["an error of Node's API", Object.assign(new Error("x"), { code: "ERR_INVALID_ARG_TYPE" }), 70],
   ["something that is no error", "x", 70],
