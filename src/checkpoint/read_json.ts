@@ -2,6 +2,9 @@ import { ConfigError } from "./errors.ts";
 import { parseJson } from "./strict_json.ts";
 import { type ByteSource, UnchangedFile } from "./unchanged_file.ts";
 
+/** A network's configuration takes a few KB. */
+export const MAX_CONFIG_BYTES = 2 ** 20;
+
 /** What `readJson` is told beside the path. */
 export interface ReadJsonOptions {
   /** What errors call the file. */

@@ -2,10 +2,7 @@ import { escapeName } from "../text/escape_name.ts";
 import { CheckpointError, quote } from "./errors.ts";
 import { readSafetensorsHeader, type TensorInfo } from "./safetensors_header.ts";
 import { type ByteSource, UnchangedFile } from "./unchanged_file.ts";
-
-/** Element types that weights may have, for messages; all convert to float32 exactly. */
-export const WANTED_DTYPES = "F32, F16 or BF16";
-type WeightDType = "F32" | "F16" | "BF16";
+import { isWeightDType, nonFiniteProblem, toFloat32, WANTED_DTYPES } from "./weight_dtype.ts";
 
 /** An open safetensors file whose header has been checked; tensor data is read on demand, one range at a time. */
 export class SafetensorsFile implements Disposable {
@@ -52,14 +49,8 @@ export class SafetensorsFile implements Disposable {
       throw this.#error(name, `type ${dtype}, wanted ${WANTED_DTYPES}; convert the weights`);
     }
     const data = toFloat32(dtype, await this.readBytes(name));
-    for (let i = 0; i < data.length; i++) {
-      if (!Number.isFinite(data[i])) {
-        throw this.#error(
-          name,
-          `element ${i} is ${data[i]}, wanted finite weights; get the file again from the model's source`,
-        );
-      }
-    }
+    const problem = nonFiniteProblem(data);
+    if (problem !== null) throw this.#error(name, problem);
     return data;
   }
 
@@ -86,19 +77,4 @@ export class SafetensorsFile implements Disposable {
   #error(name: string, reason: string): CheckpointError {
     return new CheckpointError(`Cannot read tensor ${quote(name)} of "${this.label}": ${reason}`);
   }
-}
-
-/** Whether weights may have elements of `dtype`. */
-export function isWeightDType(dtype: string): dtype is WeightDType {
-  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
-}
-
-/** `bytes` own their buffer; every platform of Deno is little-endian, as the format is. */
-function toFloat32(dtype: WeightDType, { buffer }: Uint8Array<ArrayBuffer>): Float32Array {
-  if (dtype === "F32") return new Float32Array(buffer);
-  if (dtype === "F16") return new Float32Array(new Float16Array(buffer));
-  const halves = new Uint16Array(buffer);
-  const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
-  return new Float32Array(bits.buffer);
 }

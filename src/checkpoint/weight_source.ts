@@ -1,8 +1,11 @@
 import { dirname, join } from "node:path";
-import { containedFile, requiredFile } from "./contained_file.ts";
-import { CheckpointError, MissingModelError, quote } from "./errors.ts";
+import { escapeName } from "../text/escape_name.ts";
+import { requiredFile } from "./contained_file.ts";
+import { CheckpointError, quote } from "./errors.ts";
+import { locateWeights } from "./locate_weights.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { checkShards, readShardIndex } from "./shard_index.ts";
+import { TorchFile } from "./torch_file.ts";
 import { UnchangedFile } from "./unchanged_file.ts";
 
 /** Named weight tensors, whatever holds them. */
@@ -19,17 +22,16 @@ export interface WeightSource {
   readonly description: string;
 }
 
-/** The names diffusers and transformers save weights under, in the order they are looked for. */
-const STEMS: readonly string[] = ["diffusion_pytorch_model", "model"];
+type TensorFile = SafetensorsFile | TorchFile;
 
-/** Weights of one network in one or more open safetensors files. */
+/** Weights of one network in one or more open files. */
 export class WeightFiles implements WeightSource, Disposable {
   readonly description: string;
-  readonly #files: readonly SafetensorsFile[];
-  readonly #fileOf = new Map<string, SafetensorsFile>();
+  readonly #files: readonly TensorFile[];
+  readonly #fileOf = new Map<string, TensorFile>();
 
   /** Takes over `files`; no tensor name may be in two of them. */
-  constructor(description: string, files: readonly SafetensorsFile[]) {
+  constructor(description: string, files: readonly TensorFile[]) {
     this.description = description;
     this.#files = files;
     for (const file of files) {
@@ -71,49 +73,33 @@ export class WeightFiles implements WeightSource, Disposable {
 }
 
 /**
- * Name, relative to `root`, of the weight file in folder `part` of the model folder `root`, or of the index of its
- * shards. Throws MissingModelError if there is none.
+ * Opens the weights in folder `part` ("unet") of the model folder `root`, as `locateWeights` finds them. Close it after
+ * use. Throws MissingModelError if there are none, CheckpointError if a file is broken or lies outside `root`.
  */
-export async function locateWeights(root: string, part: string): Promise<string> {
-  const names = [
-    ...STEMS.map((stem) => `${stem}.safetensors`),
-    ...STEMS.map((stem) => `${stem}.safetensors.index.json`),
-  ];
-  for (const name of names) {
-    if (await containedFile(root, join(part, name)) !== null) return join(part, name);
-  }
-  const others: string[] = [];
-  for (const name of await entryNames(join(root, part))) {
-    if (/\.(bin|ckpt|pth?|msgpack|onnx|safetensors)$/.test(name)) others.push(quote(name));
-  }
-  const problem = others.length === 0
-    ? `${part}: no "${names[0]}"`
-    : `${part}: no "${names[0]}" but ${others.sort().join(", ")}; only safetensors of that name is read, ` +
-      `so convert or rename the file`;
-  throw new MissingModelError("Cannot find weights", [problem]);
+export async function openWeights(root: string, part: string): Promise<WeightFiles> {
+  return await openWeightFile(root, await locateWeights(root, part));
 }
 
 /**
- * Opens the weights in folder `part` ("unet") of the model folder `root`: `diffusion_pytorch_model.safetensors`,
- * `model.safetensors`, or shards listed by an index of one of these names. Close it after use.
- * Throws MissingModelError if there are none, CheckpointError if a file is broken or lies outside `root`.
+ * Opens the weight file `name` in the folder `root`, or the shards beside an index of that name. Errors as
+ * `openWeights`.
  */
-export async function openWeights(root: string, part: string): Promise<WeightFiles> {
-  const name = await locateWeights(root, part);
+export async function openWeightFile(root: string, name: string): Promise<WeightFiles> {
   if (name.endsWith(".json")) return await openShards(root, name);
-  return new WeightFiles(name, [await openContained(root, name)]);
+  return await openWeightPath(await requiredFile(root, name), escapeName(name));
 }
 
-/** Names, relative to `root`, of all files that `openWeights` reads. Errors as there. */
-export async function weightFileNames(root: string, part: string): Promise<string[]> {
-  const name = await locateWeights(root, part);
+/** Opens the weights in one file, which errors call `name`: safetensors, or what `torch.save` wrote. */
+export async function openWeightPath(path: string, name: string): Promise<WeightFiles> {
+  const Format = name.endsWith(".safetensors") ? SafetensorsFile : TorchFile;
+  return new WeightFiles(name, [await Format.open(path, name)]);
+}
+
+/** Names, relative to `root`, of all files that `openWeightFile` reads. Errors as there. */
+export async function weightFileNames(root: string, name: string): Promise<string[]> {
   if (!name.endsWith(".json")) return [name];
   const shards = new Set((await readIndex(root, name)).values());
   return [name, ...[...shards].map((shard) => join(dirname(name), shard))];
-}
-
-async function openContained(root: string, name: string): Promise<SafetensorsFile> {
-  return await SafetensorsFile.open(await requiredFile(root, name), name);
 }
 
 async function openShards(root: string, indexName: string): Promise<WeightFiles> {
@@ -121,7 +107,8 @@ async function openShards(root: string, indexName: string): Promise<WeightFiles>
   const files = new Map<string, SafetensorsFile>();
   try {
     for (const shard of new Set(shardOf.values())) {
-      files.set(shard, await openContained(root, join(dirname(indexName), shard)));
+      const name = join(dirname(indexName), shard);
+      files.set(shard, await SafetensorsFile.open(await requiredFile(root, name), name));
     }
     const shards = new Map([...files].map(([shard, { tensors }]) => [shard, tensors]));
     checkShards(indexName, { shardOf, shards });
@@ -135,13 +122,4 @@ async function openShards(root: string, indexName: string): Promise<WeightFiles>
 async function readIndex(root: string, indexName: string): Promise<ReadonlyMap<string, string>> {
   using file = await UnchangedFile.open(await requiredFile(root, indexName), indexName);
   return await readShardIndex(file, indexName);
-}
-
-async function entryNames(folder: string): Promise<string[]> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
-    throw error;
-  }
 }

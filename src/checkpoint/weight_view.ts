@@ -1,7 +1,7 @@
 import { escapeName } from "../text/escape_name.ts";
 import { CheckpointError, quote } from "./errors.ts";
 import { olderName } from "./renames.ts";
-import { isWeightDType, WANTED_DTYPES } from "./safetensors.ts";
+import { isWeightDType, WANTED_DTYPES } from "./weight_dtype.ts";
 import type { WeightSource } from "./weight_source.ts";
 
 /** A request for one tensor; the data comes later, in `load()`. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseControlNetConfig } from "../../src/checkpoint/controlnet_config.ts";
 import { parseDGAFNetConfig } from "../../src/checkpoint/dgafnet_config.ts";
 import { ConfigError } from "../../src/checkpoint/errors.ts";
 import { parseModelIndex } from "../../src/checkpoint/model_index.ts";
@@ -7,6 +8,7 @@ import { parseUNetConfig } from "../../src/checkpoint/unet_config.ts";
 import { parseVAEConfig } from "../../src/checkpoint/vae_config.ts";
 import { WeightView } from "../../src/checkpoint/weight_view.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
+import { ControlNet } from "../../src/models/controlnet.ts";
 import { DGAFNet } from "../../src/models/dgafnet.ts";
 import { RAFT } from "../../src/models/raft.ts";
 import { UNet } from "../../src/models/unet.ts";
@@ -49,6 +51,20 @@ const LARGEST: Readonly<Record<string, (w: Weights) => unknown>> = {
         cross_attention_dim: 16_384,
         use_linear_projection: true,
       }, "f.json"),
+    ),
+  ControlNet: (w) =>
+    new ControlNet(
+      w,
+      parseControlNetConfig({
+        ...TRUNK,
+        down_block_types: Array(8).fill("CrossAttnDownBlock2D"),
+        attention_head_dim: 1024,
+        cross_attention_dim: 16_384,
+        use_linear_projection: true,
+        conditioning_channels: 4096,
+        conditioning_embedding_out_channels: Array(8).fill(4096),
+      }, "f.json"),
+      4093,
     ),
   DGAFNet: (w) => new DGAFNet(w, parseDGAFNetConfig({ ...TRUNK, conditioning_channels: 4093 }, "f.json")),
   VAEDecoder: (w) =>

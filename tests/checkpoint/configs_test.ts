@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseControlNetConfig } from "../../src/checkpoint/controlnet_config.ts";
 import { parseDGAFNetConfig } from "../../src/checkpoint/dgafnet_config.ts";
 import { ConfigError } from "../../src/checkpoint/errors.ts";
 import { parseModelIndex } from "../../src/checkpoint/model_index.ts";
@@ -13,6 +14,7 @@ type Parse = (json: unknown, where: string) => unknown;
 const PARSERS: Readonly<Record<string, Parse>> = {
   unet: parseUNetConfig,
   dgafnet: parseDGAFNetConfig,
+  controlnet: parseControlNetConfig,
   vae: parseVAEConfig,
   raft: parseRAFTConfig,
   flow: parseRAFTConfig,
@@ -59,10 +61,11 @@ function problemsOf(parse: Parse, json: unknown): readonly string[] {
 
 Deno.test("parse...Config() read every golden's configurations", () => {
   let parsed = 0;
-  for (const { name, network, config, dgafnet_config, configs } of loadIndex()) {
+  for (const { name, network, config, dgafnet_config, controlnet_config, configs } of loadIndex()) {
     const found: [string, unknown][] = [
       ...config && network in PARSERS ? [[network, config] as [string, unknown]] : [],
       ...dgafnet_config ? [["dgafnet", dgafnet_config] as [string, unknown]] : [],
+      ...controlnet_config ? [["controlnet", controlnet_config] as [string, unknown]] : [],
       ...Object.entries(configs ?? {}).filter(([part]) => part in PARSERS),
     ];
     for (const [part, json] of found) {
@@ -378,13 +381,55 @@ Deno.test("parseModelIndex() takes 50 steps and scale 1 where the file says noth
   assert.equal(parseModelIndex({ unet: [null, null] }, "f.json").scheduler_class, null);
   const bad = {
     unet: ["diffusers", "UNet3D"],
-    controlnet: ["diffusers", "ControlNetModel"],
+    controlnet: ["diffusers", "ControlNetXSModel"],
     num_inference_steps: 0,
   };
   assert.deepEqual(problemsOf(parseModelIndex, bad), [
-    'f.json: "controlnet" is ["diffusers","ControlNetModel"], which is not supported: wanted null, false or no such key',
     'f.json: unet.1 is "UNet3D", wanted "UNet2DConditionModel"',
+    'f.json: controlnet.1 is "ControlNetXSModel", wanted "ControlNetModel"',
     "f.json: num_inference_steps is 0, wanted a whole number from 1 to 100000",
+  ]);
+});
+
+Deno.test("parseControlNetConfig() reads StableVSR's configuration and refuses what diffusers adds to it", () => {
+  const { out_channels: _, up_block_types: __, num_class_embeds: ___, ...common } = UNET;
+  const json = {
+    ...common,
+    _class_name: "ControlNetModel",
+    class_embed_type: null,
+    conditioning_embedding_out_channels: [64, 128, 256],
+    controlnet_conditioning_channel_order: "rgb",
+    global_pool_conditions: false,
+  };
+  assert.deepEqual(parseControlNetConfig(json, "f.json"), {
+    in_channels: 7,
+    block_out_channels: [256, 512, 512, 1024],
+    layers_per_block: 2,
+    norm_num_groups: 32,
+    norm_eps: 1e-5,
+    num_class_embeds: null,
+    flip_sin_to_cos: true,
+    freq_shift: 0,
+    down_block_types: UNET.down_block_types,
+    only_cross_attention: [true, true, true, false],
+    heads: [8, 8, 8, 8],
+    cross_attention_dim: 1024,
+    conditioning_channels: 3,
+    conditioning_embedding_out_channels: [64, 128, 256],
+  });
+  const bad = {
+    ...json,
+    controlnet_conditioning_channel_order: "bgr",
+    global_pool_conditions: true,
+    conditioning_embedding_out_channels: [],
+  };
+  assert.deepEqual(problemsOf(parseControlNetConfig, bad), [
+    'f.json: "global_pool_conditions" is true, which is not supported: wanted null, false or no such key',
+    "f.json: conditioning_embedding_out_channels is [], wanted a list of 1 to 8 values",
+    'f.json: controlnet_conditioning_channel_order is "bgr", wanted "rgb"',
+  ]);
+  assert.deepEqual(problemsOf(parseControlNetConfig, { ...json, attention_head_dim: [3, 3, 8, 8] }), [
+    "f.json: attention_head_dim is 3 heads, wanted a divisor of block_out_channels.1, 512",
   ]);
 });
 

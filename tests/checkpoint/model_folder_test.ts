@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError, MissingModelError } from "../../src/checkpoint/errors.ts";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
+import { withStableVSR } from "../vsr/_stablevsr_folder.ts";
 import { safetensorsBytes, withFolder, zeroTensors } from "./_safetensors_bytes.ts";
 
 const NANO = new URL("../../weights/nano/", import.meta.url).pathname;
@@ -75,33 +76,61 @@ Deno.test("openModelFolder() lists all missing parts at once", async () => {
     await Deno.remove(`${folder}/${PROMPT}`);
     await assert.rejects(openModelFolder(folder), (error: Error) => {
       assert.ok(error instanceof MissingModelError);
-      assert.equal(error.problems.length, 5);
+      assert.equal(error.problems.length, 4);
       assert.match(error.problems[0]!, /^vae\/config\.json: /);
-      assert.match(error.problems[1]!, /^flow\/config\.json: /);
       assert.match(
-        error.problems[2]!,
+        error.problems[1]!,
         /^unet: no "diffusion_pytorch_model\.safetensors" but "model\.bin"; only safe/,
       );
-      assert.match(error.problems[3]!, /^flow: no "diffusion_pytorch_model\.safetensors"$/);
-      assert.match(error.problems[4]!, /^text_encoder\/empty_prompt\.safetensors: save .* not supported$/);
+      assert.match(error.problems[2]!, /^flow: no "diffusion_pytorch_model\.safetensors"$/);
+      assert.match(error.problems[3]!, /^text_encoder\/empty_prompt\.safetensors: copy .*"prompt_embeds"$/);
       for (const problem of error.problems) assert.ok(error.message.includes(problem));
       return true;
     });
   });
 });
 
-Deno.test("openModelFolder() opens a model without temporal module, and refuses StableVSR's", async () => {
+Deno.test("openModelFolder() opens a model without temporal module, and refuses one with two", async () => {
   await withNano(async (folder) => {
+    await Deno.mkdir(`${folder}/controlnet`);
+    await assert.rejects(openModelFolder(folder), (error: Error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.deepEqual(error.problems, [
+        "it has dgafnet and controlnet, wanted one temporal module at most: remove the folder of the other",
+      ]);
+      return true;
+    });
+    await Deno.remove(`${folder}/controlnet`);
     await Deno.remove(`${folder}/dgafnet`, { recursive: true });
     const withFlow = await openModelFolder(folder);
     assert.equal(withFlow.configs.dgafnet, null);
     assert.equal(withFlow.configs.flow?.corr_block_radius, 3);
     await Deno.remove(`${folder}/flow`, { recursive: true });
     assert.equal((await openModelFolder(folder)).configs.flow, null);
-    await Deno.mkdir(`${folder}/controlnet`);
+  });
+});
+
+Deno.test("openModelFolder() opens StableVSR's layout, and refuses a ControlNet that does not fit", async () => {
+  await withStableVSR(async (folder) => {
+    const { configs } = await openModelFolder(folder);
+    assert.equal(configs.dgafnet, null);
+    assert.deepEqual(configs.controlnet?.conditioning_embedding_out_channels, [8, 12, 16]);
+    assert.equal(configs.flow?.num_flow_updates, 6);
+    await edit(`${folder}/controlnet/config.json`, {
+      layers_per_block: 1,
+      cross_attention_dim: 32,
+      conditioning_channels: 4,
+      conditioning_embedding_out_channels: [16, 32, 96, 256],
+    });
     await assert.rejects(openModelFolder(folder), (error: Error) => {
       assert.ok(error instanceof ConfigError);
-      assert.match(error.message, /controlnet: StableVSR's temporal module is not supported/);
+      assert.deepEqual(error.problems, [
+        "controlnet/config.json: layers_per_block is 1, wanted 2 (as unet/config.json)",
+        "controlnet/config.json: cross_attention_dim is 32, wanted 64 (as unet/config.json)",
+        "controlnet/config.json: conditioning_channels is 4, wanted 3 (channels of a decoded frame)",
+        "controlnet/config.json: 2^(entries of conditioning_embedding_out_channels - 1) is 8, wanted 4 " +
+        "(the upscaling factor)",
+      ]);
       return true;
     });
   });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CheckpointError, MissingModelError } from "../../src/checkpoint/errors.ts";
+import { CheckpointError } from "../../src/checkpoint/errors.ts";
 import { openWeights } from "../../src/checkpoint/weight_source.ts";
 import { withFolder, zeroTensors } from "./_safetensors_bytes.ts";
 
@@ -206,20 +206,5 @@ Deno.test("openWeights() refuses a folder in place of a file", async () => {
   await withPart(async (root, part) => {
     await Deno.mkdir(`${part}/model.safetensors`);
     await assert.rejects(openWeights(root, "unet"), /it is not a regular file/);
-  });
-});
-
-Deno.test("openWeights() says that pickle files are not read", async () => {
-  await withPart(async (root, part) => {
-    await Deno.writeTextFile(`${part}/diffusion_pytorch_model.bin`, "");
-    await assert.rejects(openWeights(root, "unet"), (error: Error) => {
-      assert.ok(error instanceof MissingModelError);
-      assert.match(
-        error.message,
-        /"diffusion_pytorch_model\.safetensors" but "diffusion_pytorch_model\.bin"; only safe/,
-      );
-      return true;
-    });
-    await assert.rejects(openWeights(root, "nowhere"), /nowhere: no "diffusion_pytorch_model\.safetensors"$/);
   });
 });

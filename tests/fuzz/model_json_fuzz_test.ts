@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { parseControlNetConfig } from "../../src/checkpoint/controlnet_config.ts";
 import { parseDGAFNetConfig } from "../../src/checkpoint/dgafnet_config.ts";
 import { CheckpointError, ConfigError, type ListedError } from "../../src/checkpoint/errors.ts";
 import { parseModelIndex } from "../../src/checkpoint/model_index.ts";
@@ -10,13 +11,14 @@ import { parseSchedulerConfig } from "../../src/checkpoint/scheduler_config.ts";
 import { checkShards, readShardIndex } from "../../src/checkpoint/shard_index.ts";
 import { parseUNetConfig } from "../../src/checkpoint/unet_config.ts";
 import { parseVAEConfig } from "../../src/checkpoint/vae_config.ts";
+import { CONTROLNET_CONFIG } from "../vsr/_stablevsr_folder.ts";
 import * as reference from "../reference/model_configs.ts";
 import { parseStrictJsonBytes } from "../reference/strict_json.ts";
 import { CountingSource } from "./_counting_source.ts";
 import { type Edit, editBytes, edits, editTokens } from "./_edits.ts";
 import { assertPrintable, fuzzTest, reasonOf } from "./_fuzz.ts";
 
-/** A file of the bundled model, how it is read, and how the reference reads it. */
+/** A file of a model, how it is read, and how the reference reads it. */
 interface Format {
   readonly path: string;
   readonly parse: (json: unknown, where: string) => object;
@@ -29,6 +31,12 @@ const FORMATS: readonly Format[] = [
   format("unet/config.json", parseUNetConfig, reference.unetConfig),
   format("vae/config.json", parseVAEConfig, reference.vaeConfig),
   format("dgafnet/config.json", parseDGAFNetConfig, reference.dgafnetConfig),
+  {
+    path: "controlnet/config.json",
+    parse: parseControlNetConfig,
+    expected: reference.controlnetConfig,
+    text: JSON.stringify(CONTROLNET_CONFIG, null, 2),
+  },
   format("flow/config.json", parseRAFTConfig, reference.raftConfig),
   format("scheduler/scheduler_config.json", parseSchedulerConfig, reference.schedulerConfig),
 ];
