@@ -9,7 +9,7 @@ import { assertShape } from "./shape.ts";
 const WORKGROUP = 64;
 
 /** Numbers of the operations in the shader. */
-const OPERATIONS = { residual_relu: 0, multiply: 1, gru_update: 2, scale: 3 } as const;
+const OPERATIONS = { residual_relu: 0, multiply: 1, gru_update: 2, scale: 3, add: 4 } as const;
 
 /** Operations on one to three tensors of one shape. */
 export const elementwiseKernel: Kernel = defineKernel({
@@ -39,6 +39,11 @@ export function residualRelu(
   { label }: { readonly label: string },
 ): Tensor {
   return elementwise(rec, [a, b], { operation: "residual_relu", label });
+}
+
+/** `a` + `b` element by element, of one shape. Throws `RangeError` where they differ. */
+export function add(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly label: string }): Tensor {
+  return elementwise(rec, [a, b], { operation: "add", label });
 }
 
 /** `a` · `b` element by element, of one shape. Throws `RangeError` where they differ. */
