@@ -4,6 +4,7 @@ import { blockRunners } from "./golden_cases/blocks.ts";
 import { PENDING } from "./golden_cases/exceptions.ts";
 import { networkRunners } from "./golden_cases/networks.ts";
 import { pipelineRunners } from "./golden_cases/pipelines.ts";
+import { textNetworkRunners } from "./golden_cases/text.ts";
 import { type GoldenCase, loadCase, loadIndex, tensorOf } from "./golden_file.ts";
 
 // With weights stored as f16 every golden output stays below what golden/README.md measured for float16 storage and
@@ -21,7 +22,7 @@ const PEAKED = { case: "attention_self_peaked", tolerance: 8e-3 };
 // Their inputs are not weights: nothing is stored as f16.
 const WITHOUT_WEIGHTS = ["GroupNorm", "LayerNorm", "flow_warp", "ogwm", "resample", "timestep_embedding"];
 
-const RUNNERS = { ...blockRunners, ...networkRunners, ...pipelineRunners };
+const RUNNERS = { ...blockRunners, ...networkRunners, ...pipelineRunners, ...textNetworkRunners };
 
 for (const entry of loadIndex()) {
   const runner = RUNNERS[entry.network];

@@ -7,6 +7,7 @@ import { networkRunners } from "./golden_cases/networks.ts";
 import { pipelineRunners } from "./golden_cases/pipelines.ts";
 import type { CaseRunner } from "./golden_cases/run.ts";
 import { scheduleRunners } from "./golden_cases/schedules.ts";
+import { textNetworkRunners, textRunners } from "./golden_cases/text.ts";
 import { type GoldenCase, loadCase, loadIndex, maxRelOf, tensorOf } from "./golden_file.ts";
 
 const RUNNERS: Record<string, CaseRunner> = {
@@ -14,6 +15,8 @@ const RUNNERS: Record<string, CaseRunner> = {
   ...networkRunners,
   ...pipelineRunners,
   ...scheduleRunners,
+  ...textNetworkRunners,
+  ...textRunners,
 };
 
 for (const entry of loadIndex()) {

@@ -25,6 +25,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   gpu: [],
   text: [],
   media: ["text"],
+  hub: ["media", "text"],
   kernels: ["gpu"],
   checkpoint: ["text", "gpu"],
   diffusion: ["kernels", "gpu"],
@@ -32,7 +33,19 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   models: ["nn", "kernels", "checkpoint", "gpu"],
   metrics: ["media", "models", "nn", "kernels", "gpu"],
   vsr: ["media", "models", "diffusion", "checkpoint", "nn", "kernels", "text", "gpu"],
-  cli: ["metrics", "vsr", "media", "models", "diffusion", "checkpoint", "nn", "kernels", "text", "gpu"],
+  cli: [
+    "metrics",
+    "vsr",
+    "hub",
+    "media",
+    "models",
+    "diffusion",
+    "checkpoint",
+    "nn",
+    "kernels",
+    "text",
+    "gpu",
+  ],
 };
 
 const MAX_LINES_TS = 400;

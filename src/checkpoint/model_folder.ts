@@ -1,30 +1,33 @@
 import { join } from "node:path";
 import { escapeName } from "../text/escape_name.ts";
 import { containedFile, requiredFile } from "./contained_file.ts";
+import { type ControlNetConfig, parseControlNetConfig } from "./controlnet_config.ts";
 import { type DGAFNetConfig, parseDGAFNetConfig } from "./dgafnet_config.ts";
 import { CheckpointError, ConfigError, MissingModelError } from "./errors.ts";
+import { FlowFiles } from "./flow_files.ts";
+import { locateWeights } from "./locate_weights.ts";
 import { type ModelIndex, parseModelIndex } from "./model_index.ts";
-import { readJson } from "./read_json.ts";
-import { parseRAFTConfig, type RAFTConfig } from "./raft_config.ts";
+import { MAX_CONFIG_BYTES, readJson } from "./read_json.ts";
+import type { RAFTConfig } from "./raft_config.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { parseSchedulerConfig, type SchedulerConfig } from "./scheduler_config.ts";
 import { parseUNetConfig, type UNetConfig } from "./unet_config.ts";
+import { readTextEncoderFolder, textEncoderFiles, type TextEncoderFolder } from "./text_encoder_folder.ts";
 import { parseVAEConfig, type VAEConfig } from "./vae_config.ts";
-import { locateWeights, openWeights, weightFileNames, type WeightFiles } from "./weight_source.ts";
+import { openWeights, weightFileNames, type WeightFiles } from "./weight_source.ts";
 
 const INDEX = "model_index.json";
 const SCHEDULER = "scheduler/scheduler_config.json";
 const EMPTY_PROMPT = "text_encoder/empty_prompt.safetensors";
+const TEXT_ENCODER = "text_encoder/config.json";
 /** Channels of a low-resolution frame, which the UNet sees beside the latent. */
 const FRAME_CHANNELS = 3;
 const VAE_FACTOR = 4;
-/** A configuration takes a few KB. */
-const MAX_CONFIG_BYTES = 2 ** 20;
 /** CLIP's text encoder gives 77. */
 const MAX_PROMPT_TOKENS = 1024;
 
 /** A part of the model that has weights. */
-export type ModelPart = "unet" | "vae" | "dgafnet" | "flow";
+export type ModelPart = "unet" | "vae" | "dgafnet" | "controlnet" | "flow";
 
 /** The parsed configurations of a model folder. */
 export interface ModelConfigs {
@@ -32,9 +35,11 @@ export interface ModelConfigs {
   readonly unet: UNetConfig;
   readonly vae: VAEConfig;
   readonly scheduler: SchedulerConfig;
-  /** Null where the model has no temporal module: frames are then upscaled one by one. */
+  /** DGAF-VSR's temporal module. A model without any upscales frames one by one. */
   readonly dgafnet: DGAFNetConfig | null;
-  /** Optical flow; never null where `dgafnet` is there. */
+  /** StableVSR's temporal module; never together with `dgafnet`. */
+  readonly controlnet: ControlNetConfig | null;
+  /** Optical flow; never null where there is a temporal module. */
   readonly flow: RAFTConfig | null;
 }
 
@@ -42,30 +47,60 @@ export interface ModelConfigs {
 export class ModelFolder {
   readonly path: string;
   readonly configs: ModelConfigs;
+  /** Null where the empty prompt is there already encoded: then the text encoder is not needed. */
+  readonly textEncoder: TextEncoderFolder | null;
+  readonly #flow: FlowFiles | null;
 
-  constructor(path: string, configs: ModelConfigs) {
+  /** `flow` has the optical flow's files, and is null where `configs.flow` is. */
+  constructor(
+    path: string,
+    { configs, textEncoder, flow }: {
+      readonly configs: ModelConfigs;
+      readonly textEncoder: TextEncoderFolder | null;
+      readonly flow: FlowFiles | null;
+    },
+  ) {
     this.path = path;
     this.configs = configs;
+    this.textEncoder = textEncoder;
+    this.#flow = flow;
   }
 
   /** Opens the weights of `part`; close them after use. Errors as `openWeights`. */
   openWeights(part: ModelPart): Promise<WeightFiles> {
+    if (part === "flow" && this.#flow) return this.#flow.openWeights();
     return openWeights(this.path, part);
   }
 
-  /** Names and paths of all files that make the model what it is: configurations, weights, the empty prompt. */
+  /**
+   * Names and paths of all files that make the model what it is: configurations, weights, and the empty prompt or what
+   * encodes it.
+   */
   async files(): Promise<Map<string, string>> {
-    const parts = (["unet", "vae", "dgafnet", "flow"] as const).filter((part) => this.configs[part] !== null);
-    const names = [INDEX, SCHEDULER, EMPTY_PROMPT];
-    for (const part of parts) names.push(`${part}/config.json`, ...await weightFileNames(this.path, part));
-    const files = new Map<string, string>();
+    const parts = (["unet", "vae", "dgafnet", "controlnet"] as const).filter((part) =>
+      this.configs[part] !== null
+    );
+    const names = [INDEX, SCHEDULER];
+    names.push(...this.textEncoder ? await textEncoderFiles(this.path) : [EMPTY_PROMPT]);
+    for (const part of parts) {
+      const weights = await locateWeights(this.path, part);
+      names.push(`${part}/config.json`, ...await weightFileNames(this.path, weights));
+    }
+    const files = new Map(await this.#flow?.files());
     for (const name of names) files.set(name, await requiredFile(this.path, name));
     return files;
   }
 
+  /** Shape of the empty prompt's embedding, [tokens, cross_attention_dim]. Errors as `readEmptyPrompt`. */
+  async promptShape(): Promise<readonly [number, number]> {
+    if (this.textEncoder === null) return (await this.readEmptyPrompt()).shape;
+    const { config, vocabulary } = this.textEncoder;
+    return [vocabulary.length, config.hidden_size];
+  }
+
   /**
    * Reads the text encoder's output for the prompt "": `data` of `shape` [tokens, cross_attention_dim].
-   * Throws CheckpointError if the file is broken or the shape does not fit the UNet.
+   * Throws MissingModelError if it is not there, CheckpointError if the file is broken or does not fit the UNet.
    */
   async readEmptyPrompt(): Promise<{ data: Float32Array; shape: readonly [number, number] }> {
     using file = await SafetensorsFile.open(await requiredFile(this.path, EMPTY_PROMPT), EMPTY_PROMPT);
@@ -86,31 +121,53 @@ export class ModelFolder {
   }
 }
 
+/** What `openModelFolder` is told beside the path. */
+export interface ModelFolderOptions {
+  /** Path of optical flow weights to use instead of the model's `flow/`: a folder like it, or one file. */
+  readonly flow?: string | undefined;
+}
+
 /**
  * Opens the model folder at `path` (diffusers' layout) and checks all its configurations; weights are only looked
  * for. Throws MissingModelError listing every missing part, or ConfigError listing every problem.
  */
-export async function openModelFolder(path: string): Promise<ModelFolder> {
+export async function openModelFolder(
+  path: string,
+  { flow: flowPath }: ModelFolderOptions = {},
+): Promise<ModelFolder> {
   const root = await realFolder(path);
   const has = (folder: string) => isFolder(join(root, folder));
-  if (await has("controlnet")) {
+  const modules: ModelPart[] = [];
+  for (const module of ["dgafnet", "controlnet"] as const) if (await has(module)) modules.push(module);
+  if (modules.length > 1) {
     throw new ConfigError(`Cannot use model "${escapeName(path)}"`, [
-      "controlnet: StableVSR's temporal module is not supported; use a model with dgafnet, or remove the folder to " +
-      "upscale frame by frame",
+      `it has ${modules.join(" and ")}, wanted one temporal module at most: remove the folder of the other`,
     ]);
   }
-  const temporal = await has("dgafnet");
-  const parts: ModelPart[] = ["unet", "vae"];
-  if (temporal) parts.push("dgafnet");
-  if (temporal || await has("flow")) parts.push("flow");
+  const temporal = modules.length > 0;
+  const parts: ModelPart[] = ["unet", "vae", ...modules];
+  if (flowPath !== undefined && !temporal) {
+    throw new ConfigError(`Cannot use flow "${escapeName(flowPath)}"`, [
+      "the model has no temporal module, so it takes no flow: leave the flow out, or use a model with dgafnet or " +
+      "controlnet",
+    ]);
+  }
+  let flow = flowPath === undefined ? null : await FlowFiles.at(flowPath);
   const missing = await missingParts(root, parts);
+  if (flow === null && (temporal || await has("flow"))) {
+    flow = await withoutMissing(missing, () => FlowFiles.in(root, "flow"));
+  }
+  const textEncoder = await containedFile(root, EMPTY_PROMPT) === null
+    ? await findTextEncoder(root, missing)
+    : null;
   if (missing.length > 0) {
     throw new MissingModelError(
       `Cannot use model "${escapeName(path)}": parts of the folder are missing`,
       missing,
     );
   }
-  return new ModelFolder(root, await readConfigs(root, parts));
+  const configs = await readConfigs(root, { parts, textEncoder, flow });
+  return new ModelFolder(root, { configs, textEncoder, flow });
 }
 
 async function realFolder(path: string): Promise<string> {
@@ -137,50 +194,89 @@ async function missingParts(root: string, parts: readonly ModelPart[]): Promise<
     if (await containedFile(root, name) === null) missing.push(`${name}: copy it from the model's source`);
   }
   for (const part of parts) {
-    try {
-      await locateWeights(root, part);
-    } catch (error) {
-      if (!(error instanceof MissingModelError)) throw error;
-      missing.push(...error.problems);
-    }
-  }
-  if (await containedFile(root, EMPTY_PROMPT) === null) {
-    missing.push(
-      `${EMPTY_PROMPT}: save the text encoder's output for the prompt "" there as tensor "prompt_embeds"; ` +
-        "the text encoder itself is not supported",
-    );
+    await withoutMissing(missing, () => locateWeights(root, part));
   }
   return missing;
 }
 
-async function readConfigs(root: string, parts: readonly ModelPart[]): Promise<ModelConfigs> {
+/** What encodes the empty prompt where that is not there; what is missing is added to the list `missing`. */
+async function findTextEncoder(root: string, missing: string[]): Promise<TextEncoderFolder | null> {
+  if (await containedFile(root, TEXT_ENCODER) === null) {
+    missing.push(
+      `${EMPTY_PROMPT}: copy text_encoder and tokenizer from the model's source, or save the text encoder's output ` +
+        'for the prompt "" there as tensor "prompt_embeds"',
+    );
+    return null;
+  }
+  await withoutMissing(missing, () => locateWeights(root, "text_encoder"));
+  return await withoutMissing(missing, () => readTextEncoderFolder(root));
+}
+
+/** What `look` returns; null where that is missing, which is added to the list `missing`. */
+async function withoutMissing<T>(missing: string[], look: () => Promise<T>): Promise<T | null> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof MissingModelError)) throw error;
+    missing.push(...error.problems);
+    return null;
+  }
+}
+
+async function readConfigs(
+  root: string,
+  { parts, textEncoder, flow: flowFiles }: {
+    readonly parts: readonly ModelPart[];
+    readonly textEncoder: TextEncoderFolder | null;
+    readonly flow: FlowFiles | null;
+  },
+): Promise<ModelConfigs> {
   const problems: string[] = [];
-  async function read<T>(name: string, parse: (json: unknown, where: string) => T): Promise<T | null> {
-    const path = await requiredFile(root, name);
+  async function collect<T>(readConfig: () => Promise<T>): Promise<T | null> {
     try {
-      return parse(await readJson(path, { label: name, maxBytes: MAX_CONFIG_BYTES }), name);
+      return await readConfig();
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       problems.push(...error.problems);
       return null;
     }
   }
+  async function read<T>(name: string, parse: (json: unknown, where: string) => T): Promise<T | null> {
+    const path = await requiredFile(root, name);
+    return await collect(async () =>
+      parse(await readJson(path, { label: name, maxBytes: MAX_CONFIG_BYTES }), name)
+    );
+  }
   const index = await read(INDEX, parseModelIndex);
   const unet = await read("unet/config.json", parseUNetConfig);
   const vae = await read("vae/config.json", parseVAEConfig);
   const scheduler = await read(SCHEDULER, parseSchedulerConfig);
   const dgafnet = parts.includes("dgafnet") ? await read("dgafnet/config.json", parseDGAFNetConfig) : null;
-  const flow = parts.includes("flow") ? await read("flow/config.json", parseRAFTConfig) : null;
+  const controlnet = parts.includes("controlnet")
+    ? await read("controlnet/config.json", parseControlNetConfig)
+    : null;
+  const flow = flowFiles && await collect(() => flowFiles.readConfig());
   if (problems.length === 0) {
-    const configs = { index: index!, unet: unet!, vae: vae!, scheduler: scheduler!, dgafnet, flow };
-    problems.push(...problemsBetweenParts(configs));
+    const configs = {
+      index: index!,
+      unet: unet!,
+      vae: vae!,
+      scheduler: scheduler!,
+      dgafnet,
+      controlnet,
+      flow,
+    };
+    problems.push(...problemsBetweenParts(configs, textEncoder));
     if (problems.length === 0) return configs;
   }
   throw new ConfigError(`Cannot use model "${escapeName(root)}"`, problems);
 }
 
 /** Parts that were trained together agree on these; others cannot be connected. */
-function problemsBetweenParts({ index, unet, vae, scheduler, dgafnet }: ModelConfigs): string[] {
+function problemsBetweenParts(
+  { index, unet, vae, scheduler, dgafnet, controlnet }: ModelConfigs,
+  textEncoder: TextEncoderFolder | null,
+): string[] {
   const problems: string[] = [];
   function same(
     key: string,
@@ -214,16 +310,46 @@ function problemsBetweenParts({ index, unet, vae, scheduler, dgafnet }: ModelCon
       like: INDEX,
     });
   }
-  if (dgafnet === null) return problems;
-  same("dgafnet/config.json: conditioning_channels", { found: dgafnet.conditioning_channels, ...latent });
-  for (const key of ["in_channels", "block_out_channels", "layers_per_block", "num_class_embeds"] as const) {
-    same(`dgafnet/config.json: ${key}`, {
-      found: dgafnet[key],
-      wanted: unet[key],
-      like: "as unet/config.json",
+  if (dgafnet) {
+    same("dgafnet/config.json: conditioning_channels", { found: dgafnet.conditioning_channels, ...latent });
+  }
+  if (textEncoder) {
+    same(`${TEXT_ENCODER}: hidden_size`, {
+      found: textEncoder.config.hidden_size,
+      wanted: unet.cross_attention_dim,
+      like: "cross_attention_dim of unet/config.json",
     });
   }
-  if (dgafnet.conditioning_scale !== null) {
+  for (const [part, module] of Object.entries({ dgafnet, controlnet })) {
+    for (
+      const key of ["in_channels", "block_out_channels", "layers_per_block", "num_class_embeds"] as const
+    ) {
+      if (!module) continue;
+      same(`${part}/config.json: ${key}`, {
+        found: module[key],
+        wanted: unet[key],
+        like: "as unet/config.json",
+      });
+    }
+  }
+  if (controlnet) {
+    same("controlnet/config.json: cross_attention_dim", {
+      found: controlnet.cross_attention_dim,
+      wanted: unet.cross_attention_dim,
+      like: "as unet/config.json",
+    });
+    same("controlnet/config.json: conditioning_channels", {
+      found: controlnet.conditioning_channels,
+      wanted: FRAME_CHANNELS,
+      like: "channels of a decoded frame",
+    });
+    same("controlnet/config.json: 2^(entries of conditioning_embedding_out_channels - 1)", {
+      found: 2 ** (controlnet.conditioning_embedding_out_channels.length - 1),
+      wanted: VAE_FACTOR,
+      like: "the upscaling factor",
+    });
+  }
+  if (dgafnet && dgafnet.conditioning_scale !== null) {
     same(`${INDEX}: conditioning_scale`, {
       found: index.conditioning_scale,
       wanted: dgafnet.conditioning_scale,

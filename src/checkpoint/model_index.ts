@@ -7,7 +7,7 @@ export interface ModelIndex {
   readonly scheduler_class: string | null;
   /** Sampling steps the model was made for. */
   readonly num_inference_steps: number;
-  /** What DGAFNet's residuals are multiplied with. */
+  /** What the temporal module's residuals are multiplied with. */
   readonly conditioning_scale: number;
 }
 
@@ -16,6 +16,7 @@ const schema = v.object({
   vae: component(["AutoencoderKL"]),
   scheduler: component(["DDPMScheduler", "DDIMScheduler"]),
   dgafnet: component(["DGAFNetModel"]),
+  controlnet: component(["ControlNetModel"]),
   flow: component(["RAFT"]),
   num_inference_steps: v.optional(integer(1, 100_000), 50),
   conditioning_scale: v.optional(real(0, 100), 1),

@@ -10,7 +10,7 @@ import {
   real,
 } from "./config_schema.ts";
 
-/** What UNet and DGAFNet have in common; keys as in diffusers' `config.json`. */
+/** What UNet, DGAFNet and ControlNet have in common; keys as in diffusers' `config.json`. */
 export interface TrunkConfig {
   readonly in_channels: number;
   readonly block_out_channels: readonly number[];
@@ -22,11 +22,9 @@ export interface TrunkConfig {
   readonly freq_shift: number;
 }
 
-/** Configuration of diffusers' `UNet2DConditionModel`, as far as it is supported. */
-export interface UNetConfig extends TrunkConfig {
-  readonly out_channels: number;
+/** What UNet and ControlNet have in common: a way down with attention. */
+export interface AttentionTrunkConfig extends TrunkConfig {
   readonly down_block_types: readonly ("DownBlock2D" | "CrossAttnDownBlock2D")[];
-  readonly up_block_types: readonly ("UpBlock2D" | "CrossAttnUpBlock2D")[];
   /** Per down block; up blocks use it reversed. */
   readonly only_cross_attention: readonly boolean[];
   /** Attention heads per down block (the file's `attention_head_dim`, misnamed there); up blocks: reversed. */
@@ -34,7 +32,13 @@ export interface UNetConfig extends TrunkConfig {
   readonly cross_attention_dim: number;
 }
 
-/** Schema entries of `TrunkConfig`, and of keys for which both networks support one value. */
+/** Configuration of diffusers' `UNet2DConditionModel`, as far as it is supported. */
+export interface UNetConfig extends AttentionTrunkConfig {
+  readonly out_channels: number;
+  readonly up_block_types: readonly ("UpBlock2D" | "CrossAttnUpBlock2D")[];
+}
+
+/** Schema entries of `TrunkConfig`, and of keys for which all networks support one value. */
 export const trunkEntries = {
   in_channels: v.optional(channels(), 4),
   block_out_channels: v.optional(list(channels()), [320, 640, 1280, 1280]),
@@ -50,21 +54,14 @@ export const trunkEntries = {
   mid_block_scale_factor: only(1),
 };
 
-const schema = v.object({
+/** Schema entries of `AttentionTrunkConfig`, and of keys for which both networks support one value. */
+export const attentionTrunkEntries = {
   ...trunkEntries,
-  _class_name: only("UNet2DConditionModel"),
-  out_channels: v.optional(channels(), 4),
   down_block_types: v.optional(list(v.picklist(["DownBlock2D", "CrossAttnDownBlock2D"])), [
     "CrossAttnDownBlock2D",
     "CrossAttnDownBlock2D",
     "CrossAttnDownBlock2D",
     "DownBlock2D",
-  ]),
-  up_block_types: v.optional(list(v.picklist(["UpBlock2D", "CrossAttnUpBlock2D"])), [
-    "UpBlock2D",
-    "CrossAttnUpBlock2D",
-    "CrossAttnUpBlock2D",
-    "CrossAttnUpBlock2D",
   ]),
   only_cross_attention: v.optional(v.union([v.boolean(), list(v.boolean())]), false),
   attention_head_dim: v.optional(v.union([integer(1, 1024), list(integer(1, 1024))]), 8),
@@ -72,6 +69,18 @@ const schema = v.object({
   use_linear_projection: v.literal(true), // diffusers' default is false, so the key must be there
   mid_block_type: only("UNetMidBlock2DCrossAttn"),
   transformer_layers_per_block: only(1),
+};
+
+const schema = v.object({
+  ...attentionTrunkEntries,
+  _class_name: only("UNet2DConditionModel"),
+  out_channels: v.optional(channels(), 4),
+  up_block_types: v.optional(list(v.picklist(["UpBlock2D", "CrossAttnUpBlock2D"])), [
+    "UpBlock2D",
+    "CrossAttnUpBlock2D",
+    "CrossAttnUpBlock2D",
+    "CrossAttnUpBlock2D",
+  ]),
   attention_type: only("default"),
   time_embedding_type: only("positional"),
   resnet_out_scale_factor: only(1),
@@ -92,10 +101,22 @@ export function parseUNetConfig(json: unknown, where: string): UNetConfig {
 
 function toUNetConfig(raw: v.InferOutput<typeof schema>): UNetConfig {
   return {
-    ...trunkOf(raw),
+    ...attentionTrunkOf(raw),
     out_channels: raw.out_channels,
-    down_block_types: raw.down_block_types,
     up_block_types: raw.up_block_types,
+  };
+}
+
+/** Only the keys of `AttentionTrunkConfig`, each with a value per block where it has one. */
+export function attentionTrunkOf(
+  raw: Omit<AttentionTrunkConfig, "heads" | "only_cross_attention"> & {
+    readonly only_cross_attention: boolean | boolean[];
+    readonly attention_head_dim: number | number[];
+  },
+): AttentionTrunkConfig {
+  return {
+    ...trunkOf(raw),
+    down_block_types: raw.down_block_types,
     only_cross_attention: perBlock(raw.only_cross_attention, raw.block_out_channels.length),
     heads: perBlock(raw.attention_head_dim, raw.block_out_channels.length),
     cross_attention_dim: raw.cross_attention_dim,
@@ -127,19 +148,27 @@ export function trunkProblems(trunk: TrunkConfig): string[] {
   return problems;
 }
 
-function problemsBetweenKeys(raw: v.InferOutput<typeof schema>): string[] {
-  const { block_out_channels, down_block_types, up_block_types } = raw;
+/** Problems between the keys of a trunk with attention; `up_block_types` are those of a network with a way up. */
+export function attentionTrunkProblems(
+  trunk: AttentionTrunkConfig,
+  up_block_types?: readonly string[],
+): string[] {
+  const { block_out_channels, down_block_types, only_cross_attention, heads } = trunk;
   const length = block_out_channels.length;
-  const { heads, only_cross_attention } = toUNetConfig(raw);
   const problems = lengthProblems(
-    { down_block_types, up_block_types, only_cross_attention, attention_head_dim: heads },
+    {
+      down_block_types,
+      ...up_block_types && { up_block_types },
+      only_cross_attention,
+      attention_head_dim: heads,
+    },
     { length, like: "block_out_channels" },
   );
   if (problems.length > 0) return problems;
-  problems.push(...trunkProblems(raw));
+  problems.push(...trunkProblems(trunk));
   for (const [i, count] of block_out_channels.entries()) {
     const attends = i === length - 1 || down_block_types[i] === "CrossAttnDownBlock2D" ||
-      up_block_types[length - 1 - i] === "CrossAttnUpBlock2D";
+      up_block_types?.[length - 1 - i] === "CrossAttnUpBlock2D";
     if (attends && count % heads[i]! !== 0) {
       problems.push(
         `attention_head_dim is ${heads[i]} heads, wanted a divisor of block_out_channels.${i}, ${count}`,
@@ -147,6 +176,10 @@ function problemsBetweenKeys(raw: v.InferOutput<typeof schema>): string[] {
     }
   }
   return problems;
+}
+
+function problemsBetweenKeys(raw: v.InferOutput<typeof schema>): string[] {
+  return attentionTrunkProblems(toUNetConfig(raw), raw.up_block_types);
 }
 
 function perBlock<T>(value: T | T[], blocks: number): T[] {

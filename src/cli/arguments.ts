@@ -2,11 +2,12 @@ import { object, or } from "@optique/core/constructs";
 import { lineBreak, type Message, message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import type { InferValue } from "@optique/core/parser";
-import { command, constant, flag, option } from "@optique/core/primitives";
+import { argument, command, constant, flag, option } from "@optique/core/primitives";
 import type { Usage } from "@optique/core/usage";
 import { choice, float, integer, string } from "@optique/core/valueparser";
 import { run } from "@optique/run";
 import config from "../../deno.json" with { type: "json" };
+import { REPO_NAME } from "../hub/cache.ts";
 import { BUNDLED } from "./bundled.ts";
 import { byteSize } from "./byte_size.ts";
 import { EXIT } from "./exit_codes.ts";
@@ -14,6 +15,11 @@ import { defaultOutput } from "./output_folder.ts";
 
 const PATH = string({ metavar: "PATH", pattern: /./ });
 const FOLDER = string({ metavar: "FOLDER", pattern: /./ });
+const REPO = string({
+  metavar: "OWNER/NAME",
+  pattern: REPO_NAME,
+  errors: { patternMismatch: (input) => message`Expected a model's name on the hub, but got ${input}.` },
+});
 /** Synopses name what must be given; the rest stands in the list below them. */
 const OPTIONS: Usage = [{ type: "ellipsis" }];
 
@@ -28,7 +34,12 @@ const input = option("-i", "--input", PATH, {
   description: message`Folder with the frames of one clip, or one picture: PNG, JPEG or WebP`,
 });
 const model = optional(option("-m", "--model", FOLDER, {
-  description: message`Model folder in diffusers' layout; default the bundled weights/nano`,
+  description:
+    message`Model folder in diffusers' layout, or OWNER/NAME of a fetched model; default the bundled weights/nano`,
+}));
+const flow = optional(option("--flow", PATH, {
+  description:
+    message`Weights of the optical flow instead of the model's: a .pth or .safetensors file of torchvision's raft_large or raft_small, or a folder with weights and config.json`,
 }));
 const steps = optional(option("--steps", "--num-inference-steps", integer({ min: 1, metavar: "N" }), {
   description: message`Sampling steps; default the model's`,
@@ -55,6 +66,18 @@ const device = optional(option("--device", string({ metavar: "TEXT", pattern: /.
   description: message`Refuse to run unless the adapter's description holds this text`,
 }));
 
+const progress = withDefault(
+  option("--progress", choice(["auto", "bar", "json", "none"], { metavar: "KIND" }), {
+    description:
+      message`auto (a bar on a terminal, else lines), bar, json (one object per line on stderr) or none; default auto`,
+  }),
+  "auto",
+);
+const quiet = withDefault(
+  flag("-q", "--quiet", { description: message`Print errors only, whatever --progress says` }),
+  false,
+);
+
 const upscale = command(
   "upscale",
   object({
@@ -65,6 +88,7 @@ const upscale = command(
         message`Folder for the PNG files, named as the input; default NAME_upscaled beside the input`,
     })),
     model,
+    flow,
     steps,
     seed: withDefault(
       option("--seed", integer({ min: 0, metavar: "N" }), {
@@ -87,17 +111,8 @@ const upscale = command(
     ),
     device,
     allowCpu,
-    progress: withDefault(
-      option("--progress", choice(["auto", "bar", "json", "none"], { metavar: "KIND" }), {
-        description:
-          message`auto (a bar on a terminal, else lines), bar, json (one object per line on stderr) or none; default auto`,
-      }),
-      "auto",
-    ),
-    quiet: withDefault(
-      flag("-q", "--quiet", { description: message`Print errors only, whatever --progress says` }),
-      false,
-    ),
+    progress,
+    quiet,
     overwrite: withDefault(
       flag("-y", "--overwrite", {
         description:
@@ -125,6 +140,7 @@ const plan = command(
     command: constant("plan"),
     input,
     model,
+    flow,
     steps,
     precision,
     maxGpuMemory,
@@ -136,6 +152,33 @@ const plan = command(
     brief: message`Print what upscaling would take of memory, disk and time, without doing it`,
     description: examples("deno task plan -i frames/", "deno task plan -i frames/ --max-gpu-memory 3GB"),
     usageLine: [{ type: "literal", value: "-i PATH" }, ...OPTIONS],
+  },
+);
+
+const fetch = command(
+  "fetch",
+  object({
+    command: constant("fetch"),
+    repo: argument(REPO, {
+      description: message`Model on the hub, in diffusers' layout`,
+    }),
+    revision: withDefault(
+      option("--revision", string({ metavar: "REV", pattern: /./ }), {
+        description: message`Branch, tag or commit; default main, which is what --model OWNER/NAME uses`,
+      }),
+      "main",
+    ),
+    dryRun: withDefault(
+      flag("--dry-run", { description: message`Print the files and their sizes, and fetch nothing` }),
+      false,
+    ),
+    progress,
+    quiet,
+  }),
+  {
+    brief: message`Download a model into the hub's usual cache; a stopped download goes on`,
+    description: examples("deno task fetch OWNER/NAME", "deno task upscale -i frames/ -m OWNER/NAME"),
+    usageLine: [{ type: "literal", value: "OWNER/NAME" }, ...OPTIONS],
   },
 );
 
@@ -174,8 +217,8 @@ const doctor = command("doctor", object({ command: constant("doctor"), allowCpu 
     message`Exits 0 if a hardware adapter works, else 69. With --allow-cpu, a software adapter will do.`,
 });
 
-const parser = or(upscale, plan, demo, compare, doctor, {
-  errors: { noMatch: message`No command: one of upscale, plan, demo, compare and doctor is wanted.` },
+const parser = or(upscale, plan, fetch, demo, compare, doctor, {
+  errors: { noMatch: message`No command: one of upscale, plan, fetch, demo, compare and doctor is wanted.` },
 });
 
 /** A parsed command line; `command` tells the variants apart. */
@@ -184,6 +227,8 @@ export type CliCommand = ReturnType<typeof withAllPaths>;
 export type UpscaleCommand = Extract<CliCommand, { command: "upscale" }>;
 /** Settings of `plan`. */
 export type PlanCommand = Extract<CliCommand, { command: "plan" }>;
+/** Settings of `fetch`. */
+export type FetchCommand = Extract<CliCommand, { command: "fetch" }>;
 /** Settings of `compare`. */
 export type CompareCommand = Extract<CliCommand, { command: "compare" }>;
 /** Settings of `doctor`. */

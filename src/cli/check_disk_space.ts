@@ -27,7 +27,8 @@ export async function checkDiskSpace(
   reporter.report({ event: "warning", message });
 }
 
-async function freeBytes(folder: string): Promise<number | null> {
+/** Bytes that may still be written to the disk of `folder`; null where Deno may not look. */
+export async function freeBytes(folder: string): Promise<number | null> {
   const { state } = await Deno.permissions.query({ name: "sys", kind: "statfs" });
   if (state !== "granted") return null;
   const { bavail, bsize } = await statfs(folder);

@@ -13,6 +13,7 @@ export async function demo(
     input: demoFrames,
     output: demoUpscaled,
     model,
+    flow: undefined,
     steps: undefined,
     seed: 42,
     conditioningScale: undefined,

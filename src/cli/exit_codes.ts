@@ -1,5 +1,6 @@
 import { CheckpointError, ConfigError, MissingModelError } from "../checkpoint/errors.ts";
 import { GpuError, LimitError, NoAdapterError } from "../gpu/errors.ts";
+import { HubError, type HubProblem } from "../hub/errors.ts";
 import { FrameFolderError } from "../media/frame_folder.ts";
 import { BlankFrameError, NonFiniteError } from "../vsr/errors.ts";
 import { JobError } from "../vsr/job_folder.ts";
@@ -13,15 +14,15 @@ export const EXIT = {
   badInput: 65,
   /** The input does not exist or has no frames. */
   noInput: 66,
-  /** No usable GPU or one too small for the frames, or the model or parts of it are missing. */
+  /** No usable GPU or one too small for the frames, or the model or parts of it are missing or cannot be fetched. */
   unavailable: 69,
   /** An error that nobody expected. */
   bug: 70,
   /** The output cannot be created, exists already, is in use, or belongs to an unfinished job begun differently. */
   cannotCreate: 73,
-  /** Reading or writing failed midway. */
+  /** Reading, writing or downloading failed midway. */
   io: 74,
-  /** The GPU went away, is out of memory or failed inside. */
+  /** The GPU went away, is out of memory or failed inside, or the hub does not answer now. */
   temporary: 75,
   /** Deno was started without a permission that the command needs. */
   noPermission: 77,
@@ -30,6 +31,16 @@ export const EXIT = {
   /** Stopped by SIGTERM. */
   sigterm: 143,
 } as const;
+
+/** For the kinds of trouble with a hub. */
+const HUB_EXITS = {
+  missing: EXIT.unavailable,
+  refused: EXIT.unavailable,
+  offline: EXIT.unavailable,
+  unusable: EXIT.badInput,
+  corrupt: EXIT.io,
+  busy: EXIT.temporary,
+} as const satisfies Record<HubProblem, number>;
 
 /** One of the codes of `EXIT`. */
 export type ExitCode = typeof EXIT[keyof typeof EXIT];
@@ -53,6 +64,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof LimitError) return EXIT.unavailable;
   if (error instanceof CheckpointError || error instanceof ConfigError) return EXIT.badInput;
   if (error instanceof NonFiniteError || error instanceof BlankFrameError) return EXIT.badInput;
+  if (error instanceof HubError) return HUB_EXITS[error.problem];
   if (error instanceof JobError) return EXIT.cannotCreate;
   // Validation errors are mistakes of this program.
   if (error instanceof GpuError && error.kind !== "validation") return EXIT.temporary;

@@ -1,7 +1,9 @@
 import { modelFolders } from "../checkpoint/contained_file.ts";
+import { CACHE_VARIABLES, cacheEntry, hubFolder } from "../hub/cache.ts";
 import { escapeName } from "../text/escape_name.ts";
 import type { CliCommand } from "./arguments.ts";
 import { BUNDLED } from "./bundled.ts";
+import { readEnvironment } from "./environment.ts";
 import { CliError, EXIT } from "./exit_codes.ts";
 import { tuningFolder } from "./tuning_folder.ts";
 
@@ -13,11 +15,13 @@ export interface Grants {
   readonly env: readonly string[];
   /** Facts about the system, in Deno's terms. */
   readonly sys: readonly "statfs"[];
+  /** The network. A hub sends files from hosts that only its answers name, so it is all or nothing. */
+  readonly net: boolean;
 }
 
-const NOTHING: Grants = { read: [], write: [], env: [], sys: [] };
+const NOTHING: Grants = { read: [], write: [], env: [], sys: [], net: false };
 /** Kinds that no command gets. */
-const NEVER = { net: false, run: false, ffi: false, import: false } as const;
+const NEVER = { run: false, ffi: false, import: false } as const;
 const KINDS = ["read", "write", "env", "net", "run", "ffi", "sys", "import"] as const;
 const BACKEND = "DENO_WEBGPU_BACKEND";
 const FREE_SPACE = ["statfs"] as const;
@@ -27,23 +31,32 @@ export function grantsOf(command: CliCommand): Grants {
   const { packages } = BUNDLED;
   switch (command.command) {
     case "upscale": {
-      const { input, output, model, tuning } = command;
+      const { input, output, model, flow, tuning } = command;
       const cache = tuning === "off" ? NOTHING : tuningGrants();
       return {
-        read: [input, output, ...modelGrants(model), packages, ...cache.read],
+        ...NOTHING,
+        read: [input, output, ...modelGrants(model), ...flowGrants(flow), packages, ...cache.read],
         write: [output, ...cache.write],
-        env: [BACKEND, ...cache.env],
+        env: [...new Set([BACKEND, ...cache.env, ...CACHE_VARIABLES])],
         sys: FREE_SPACE,
       };
     }
     case "plan": {
-      const { input, model } = command;
-      return { ...NOTHING, read: [input, ...modelGrants(model), packages], env: [BACKEND] };
+      const { input, model, flow } = command;
+      const read = [input, ...modelGrants(model), ...flowGrants(flow), packages];
+      return { ...NOTHING, read, env: [BACKEND, ...CACHE_VARIABLES] };
+    }
+    case "fetch": {
+      const hub = hubFolder(readEnvironment);
+      const entry = hub === undefined ? [] : [cacheEntry(hub, command.repo)];
+      const env = [...CACHE_VARIABLES, "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN"];
+      return { read: entry, write: entry, env, sys: FREE_SPACE, net: true };
     }
     case "demo": {
       const { demoFrames, demoUpscaled, demoGroundTruth, model } = BUNDLED;
       const cache = tuningGrants();
       return {
+        ...NOTHING,
         read: [demoFrames, demoUpscaled, demoGroundTruth, ...modelGrants(model), packages, ...cache.read],
         write: [demoUpscaled, ...cache.write],
         env: [BACKEND, ...cache.env],
@@ -60,13 +73,18 @@ export function grantsOf(command: CliCommand): Grants {
   }
 }
 
-/** For a model folder, which may be reached through a link and consist of links. */
+/** For a model folder or a file, which may be reached through a link and consist of links. */
 function modelGrants(model: string): string[] {
   try {
     return [model, ...modelFolders(Deno.realPathSync(model))];
   } catch {
     return [model]; // opening it says what is wrong
   }
+}
+
+/** For weights of the optical flow that lie elsewhere than the model. */
+function flowGrants(flow: string | undefined): string[] {
+  return flow === undefined ? [] : modelGrants(flow);
 }
 
 /** For keeping what was measured on this GPU, and for finding out where. */
@@ -77,16 +95,19 @@ function tuningGrants(): Grants {
 }
 
 /** Throws `CliError` (noPermission) unless this thread may pass on `grants` and load the program's modules. */
-export function checkPermissions({ read, write, env, sys }: Grants): void {
+export function checkPermissions({ read, write, env, sys, net }: Grants): void {
   const { sources, shaders, config, packages } = BUNDLED;
   const missing = [
     ...[...read, sources, shaders, config, packages].map((path) => ({ name: "read", path }) as const),
     ...write.map((path) => ({ name: "write", path }) as const),
     ...env.map((variable) => ({ name: "env", variable }) as const),
     ...sys.map((kind) => ({ name: "sys", kind }) as const),
+    ...net ? [{ name: "net" } as const] : [],
   ].filter((permission) => Deno.permissions.querySync(permission).state !== "granted");
   if (missing.length === 0) return;
-  const flags = missing.map(({ name, ...what }) => `--allow-${name}=${escapeName(Object.values(what)[0]!)}`);
+  const flags = missing.map(({ name, ...what }) =>
+    [`--allow-${name}`, ...Object.values(what).map(escapeName)].join("=")
+  );
   throw new CliError(
     EXIT.noPermission,
     `Cannot start without ${
@@ -96,12 +117,12 @@ export function checkPermissions({ read, write, env, sys }: Grants): void {
 }
 
 /** Starts a module as a worker that has `grants` and no other permission. */
-export function startConfined(module: URL, { read, write, env, sys }: Grants): Worker {
-  const permissions = { ...NEVER, read: [...read], write: [...write], env: [...env], sys: [...sys] };
+export function startConfined(module: URL, { read, write, env, sys, net }: Grants): Worker {
+  const permissions = { ...NEVER, read: [...read], write: [...write], env: [...env], sys: [...sys], net };
   return new Worker(module, { type: "module", deno: { permissions } });
 }
 
-/** Gives up every permission of this thread. Workers keep theirs. */
-export function dropPermissions(): void {
-  for (const name of KINDS) Deno.permissions.revokeSync({ name });
+/** Gives up every permission of this thread but those to keep. Workers keep theirs. */
+export function dropPermissions(keep: readonly typeof KINDS[number][] = []): void {
+  for (const name of KINDS) if (!keep.includes(name)) Deno.permissions.revokeSync({ name });
 }

@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-console -- a command prints
 
-import { basename } from "node:path";
+import { resolve } from "node:path";
+import { modelName } from "../hub/cache.ts";
 import { inspectFrames, listFrames } from "../media/frame_folder.ts";
 import { formatByteSize } from "../text/byte_size.ts";
 import { escapeName } from "../text/escape_name.ts";
@@ -29,10 +30,10 @@ const NAME_WIDTH = 20, COLUMN_WIDTH = 11;
 
 /** Prints what upscaling a clip would take: GPU memory by stage and purpose, host memory, disk space and time. */
 export async function plan(command: PlanCommand): Promise<void> {
-  const { input, model, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
+  const { input, model, flow, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
   const summary = inspectFrames((await listFrames(input)).files);
   const memory = { precision, maxGpuMemory, vaeTiling };
-  using upscaler = await Upscaler.open({ model, allowCpu, ...memory, ...(device ? { device } : {}) });
+  using upscaler = await Upscaler.open({ model, flow, allowCpu, ...memory, ...(device ? { device } : {}) });
   const { steps } = checkedSettings(upscaler, command);
   const fitted = await upscaler.plan(summary, { steps });
 
@@ -41,7 +42,7 @@ export async function plan(command: PlanCommand): Promise<void> {
   const size = `${width} x ${height} to ${UPSCALE_FACTOR * width} x ${UPSCALE_FACTOR * height}`;
   console.log(
     `${count(bitDepths.length, "frame")} of ${size}, ${count(steps, "step")}, model ${
-      escapeName(basename(model))
+      escapeName(modelName(resolve(model)))
     }`,
   );
   console.log(

@@ -29,13 +29,28 @@ export type CliEvent =
   | { event: "restart"; restart: number; restarts: number; message: string }
   | ProgressEvent
   | { event: "frame"; path: string }
+  /** What a model on a hub takes; `kept_bytes` of it were fetched before. */
+  | {
+    event: "fetch";
+    model: string;
+    revision: string;
+    commit: string;
+    files: number;
+    bytes: number;
+    kept_bytes: number;
+  }
+  /** A model is there; `bytes` is what came now. */
+  | { event: "fetched"; model: string; bytes: number; elapsed_ms: number; path: string }
   | { event: "done"; frames: number; elapsed_ms: number; output: string }
   | { event: "error"; exit_code: number; message: string };
+
+/** Stages of upscaling, which count what they work on, and fetching, which counts bytes. */
+export type Stage = Progress["stage"] | "fetch";
 
 /** `eta_ms` is the time that the rest of the stage will take, null as long as nothing is known. */
 export interface ProgressEvent {
   event: "progress";
-  stage: Progress["stage"];
+  stage: Stage;
   done: number;
   total: number;
   elapsed_ms: number;
@@ -63,7 +78,7 @@ export class Reporter {
   readonly #write: (text: string) => void;
   readonly #now: () => number;
   readonly #start: number;
-  #stage: Progress["stage"] | null = null;
+  #stage: Stage | null = null;
   /** When the stage was first heard of, and how far it was then. */
   #stageStart = { at: 0, done: 0 };
   #last = { at: 0, done: 0 };
@@ -101,7 +116,7 @@ export class Reporter {
   }
 
   /** Shows how far a stage is: its first and last report, and in between not more than one per interval. */
-  progress({ stage, done, total }: Progress): void {
+  progress({ stage, done, total }: Omit<Progress, "stage"> & { readonly stage: Stage }): void {
     const interval = INTERVAL_MS[this.#mode];
     const now = this.#now();
     if (stage !== this.#stage) {
@@ -157,6 +172,16 @@ function describeEvent(event: CliEvent): string | null {
       return describeProgress(event);
     case "frame":
       return null;
+    case "fetch": {
+      const { model, revision, commit, files, bytes, kept_bytes } = event;
+      const kept = kept_bytes === 0 ? "" : `, ${formatByteSize(kept_bytes)} of it there already`;
+      const size = `${count(files, "file")}, ${formatByteSize(bytes)}${kept}`;
+      return `Model: ${escapeName(model)} at ${escapeName(revision)}, commit ${commit}, ${size}`;
+    }
+    case "fetched": {
+      const { bytes, elapsed_ms, path } = event;
+      return `Fetched ${formatByteSize(bytes)} in ${(elapsed_ms / 1000).toFixed(1)} s to ${escapeName(path)}`;
+    }
     case "done": {
       const seconds = (event.elapsed_ms / 1000).toFixed(1);
       return `Wrote ${count(event.frames, "frame")} in ${seconds} s to ${escapeName(event.output)}`;
@@ -170,7 +195,10 @@ function describeProgress({ stage, done, total, eta_ms }: ProgressEvent): string
   const filled = Math.floor(BAR_LENGTH * done / total);
   const bar = "#".repeat(filled) + "-".repeat(BAR_LENGTH - filled);
   const left = eta_ms === null ? "" : `, ${formatDuration(eta_ms)} left`;
-  return `${stage.padEnd(6)} [${bar}] ${done} of ${total} ${UNITS[stage]}${done < total ? left : ""}`;
+  const amount = stage === "fetch"
+    ? `${formatByteSize(done)} of ${formatByteSize(total)}`
+    : `${done} of ${total} ${UNITS[stage]}`;
+  return `${stage.padEnd(6)} [${bar}] ${amount}${done < total ? left : ""}`;
 }
 
 /** A number of things: `1 frame`, `2 frames`. */

@@ -1,8 +1,10 @@
+import { linkSnapshot, type Snapshot } from "../hub/link_snapshot.ts";
 import type { CliCommand } from "./arguments.ts";
 import { compare } from "./compare.ts";
 import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
 import { EXIT, type ExitCode } from "./exit_codes.ts";
+import { fetchCommand } from "./fetch.ts";
 import { openReporter, reportError } from "./open_reporter.ts";
 import { plan } from "./plan.ts";
 import type { Reporter } from "./progress.ts";
@@ -11,9 +13,16 @@ import { upscale } from "./upscale.ts";
 /**
  * Runs one command in this thread and reports on stderr how it goes and ends. Returns the exit code.
  *
- * When `signal` aborts, with a `CliError` as its reason, the command finishes what it must not leave half done.
+ * When `signal` aborts, with a `CliError` as its reason, the command finishes what it must not leave half done. `link`
+ * makes the folder of a fetched model, where this thread may not.
  */
-export async function runCommand(command: CliCommand, signal: AbortSignal): Promise<ExitCode> {
+export async function runCommand(
+  command: CliCommand,
+  { signal, link = linkSnapshot }: {
+    readonly signal: AbortSignal;
+    readonly link?: (snapshot: Snapshot) => Promise<void>;
+  },
+): Promise<ExitCode> {
   const reporter = openReporter(command);
   signal.addEventListener("abort", () => {
     const message = `${signal.reason.message}: finishing the work at hand; a second signal ends it at once`;
@@ -25,7 +34,7 @@ export async function runCommand(command: CliCommand, signal: AbortSignal): Prom
     stray.reject(event.reason);
   });
   try {
-    return await Promise.race([run(command, { reporter, signal }), stray.promise]);
+    return await Promise.race([run(command, { reporter, signal, link }), stray.promise]);
   } catch (error) {
     return reportError(error, reporter);
   }
@@ -35,6 +44,7 @@ export async function runCommand(command: CliCommand, signal: AbortSignal): Prom
 interface RunContext {
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
+  readonly link: (snapshot: Snapshot) => Promise<void>;
 }
 
 async function run(command: CliCommand, context: RunContext): Promise<ExitCode> {
@@ -44,6 +54,9 @@ async function run(command: CliCommand, context: RunContext): Promise<ExitCode> 
       return EXIT.ok;
     case "plan":
       await plan(command);
+      return EXIT.ok;
+    case "fetch":
+      await fetchCommand(command, context);
       return EXIT.ok;
     case "demo":
       await demo(context);

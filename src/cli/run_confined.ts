@@ -1,3 +1,4 @@
+import { linkSnapshot } from "../hub/link_snapshot.ts";
 import type { CliCommand } from "./arguments.ts";
 import type { ExitCode } from "./exit_codes.ts";
 import { interruptionError, onInterruption } from "./interruption.ts";
@@ -8,8 +9,11 @@ import type { FromWorker, ToWorker } from "./worker.ts";
  * Runs `command` in a worker that has `grants` and nothing else, while this thread gives up all its permissions and
  * listens for signals: the worker cannot, since each wait for the GPU blocks it. Returns the command's exit code.
  *
- * The first SIGINT or SIGTERM lets `upscale` and `demo` finish the work at hand. A second one, and the first during
- * another command, throws a `CliError` (sigint, sigterm) at once. Throws `Error` if the worker breaks down.
+ * For `fetch` it keeps the right to read and write, which making links takes, and makes them for the worker, which has the
+ * network instead.
+ *
+ * The first SIGINT or SIGTERM lets `upscale`, `demo` and `fetch` finish the work at hand. A second one, and the first
+ * during another command, throws a `CliError` (sigint, sigterm) at once. Throws `Error` if the worker breaks down.
  */
 export async function runConfined(command: CliCommand, grants: Grants): Promise<ExitCode> {
   const end = Promise.withResolvers<ExitCode>();
@@ -17,16 +21,22 @@ export async function runConfined(command: CliCommand, grants: Grants): Promise<
   const send = (message: ToWorker) => worker.postMessage(message);
 
   worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-    if (data !== "ready") return end.resolve(data.exitCode);
-    dropPermissions();
-    send({ command });
+    if (data === "ready") {
+      dropPermissions(command.command === "fetch" ? ["read", "write"] : []);
+      return send({ command });
+    }
+    if ("exitCode" in data) return end.resolve(data.exitCode);
+    linkSnapshot({ ...data.snapshot, entry: grants.write[0]! }).then(
+      () => send({ linkProblem: null }),
+      (error) => send({ linkProblem: String(error) }),
+    );
   };
   worker.onerror = (event) => {
     event.preventDefault();
     end.reject(new Error(`Cannot go on: the command's thread failed: ${event.message}`));
   };
 
-  let canFinish = command.command === "upscale" || command.command === "demo";
+  let canFinish = ["upscale", "demo", "fetch"].includes(command.command);
   onInterruption((interruption) => {
     if (!canFinish) return end.reject(interruptionError(interruption));
     canFinish = false;

@@ -8,6 +8,7 @@ import {
   listFrames,
   readFrame,
 } from "../media/frame_folder.ts";
+import { modelName } from "../hub/cache.ts";
 import { encodePng } from "../media/png.ts";
 import { hashFile } from "../vsr/hash_file.ts";
 import type { JobFolder } from "../vsr/job_folder.ts";
@@ -75,7 +76,7 @@ export async function upscale(command: UpscaleCommand, { reporter, signal }: Con
 }
 
 async function openUpscaler(command: UpscaleCommand, reporter: Reporter): Promise<Upscaler> {
-  const { model, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
+  const { model, flow, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
   const tuning = {
     mode: command.tuning,
     cacheFolder: tuningFolder(),
@@ -83,7 +84,14 @@ async function openUpscaler(command: UpscaleCommand, reporter: Reporter): Promis
       reporter.report({ event: "warning", message: `measured kernels are not kept: ${escapeName(message)}` }),
   };
   const memory = { precision, maxGpuMemory, vaeTiling };
-  const upscaler = await Upscaler.open({ model, allowCpu, tuning, ...memory, ...(device ? { device } : {}) });
+  const upscaler = await Upscaler.open({
+    model,
+    flow,
+    allowCpu,
+    tuning,
+    ...memory,
+    ...(device ? { device } : {}),
+  });
   const { description, software } = upscaler.adapter;
   reporter.report({ event: "adapter", adapter: description, backend: describeBackend(), software });
   return upscaler;
@@ -150,7 +158,7 @@ function reportJob(
   const { width, height, alphaDropped } = summary;
   reporter.report({
     event: "job",
-    model: basename(resolve(command.model)),
+    model: modelName(resolve(command.model)),
     frames: files.length,
     width,
     height,

@@ -7,13 +7,15 @@ import { DownBlock, MidBlock, UpBlock } from "../nn/unet_blocks.ts";
 import type { Weights } from "../nn/weights.ts";
 import { attentionOf, timeChannels, TimeInputs, upBlockSkips } from "./unet_trunk.ts";
 
-/** Adds a temporal module's residuals to the UNet's feature maps. */
+/** Adds a temporal module's residuals to the UNet's feature maps, where it has any. */
 export interface Guidance {
   /** Feature map `k` of the way down: 0 is conv_in's, then one per ResNet block and downsampler. */
-  down(k: number, x: Tensor): Tensor;
+  down?(k: number, x: Tensor): Tensor;
+  /** The same feature maps as skip connections, without effect on the way down. */
+  skip?(k: number, x: Tensor): Tensor;
   mid(x: Tensor): Tensor;
   /** Feature map `k` of the way up: one per ResNet block and upsampler. */
-  up(k: number, x: Tensor): Tensor;
+  up?(k: number, x: Tensor): Tensor;
 }
 
 /** Inputs of the UNet beside the noisy latent and the frame. */
@@ -97,12 +99,16 @@ export class UNet {
     const { guidance, context } = inputs;
     const time = this.time.forward(rec, inputs.sinusoid, inputs.classEmbedding ?? null);
     let downs = 0, ups = 0;
-    const down = { time, context, guide: guidance ? (x: Tensor) => guidance.down(downs++, x) : null };
-    const up = { time, context, guide: guidance ? (x: Tensor) => guidance.up(ups++, x) : null };
+    const down = {
+      time,
+      context,
+      guide: guidance?.down ? (x: Tensor) => guidance.down!(downs++, x) : null,
+    };
+    const up = { time, context, guide: guidance?.up ? (x: Tensor) => guidance.up!(ups++, x) : null };
 
     let x = this.conv_in.forward(rec, [z, y]);
     rec.tap(`${this.#label}.conv_in`, x);
-    const skips = [x]; // the one of conv_in stays without residual
+    let skips = [x]; // the one of conv_in stays without a residual of the way down
     x = down.guide?.(x) ?? x;
     for (const block of this.down_blocks) {
       const result = block.forward(rec, x, down);
@@ -111,6 +117,7 @@ export class UNet {
     }
     x = this.mid_block.forward(rec, x, down);
     x = guidance?.mid(x) ?? x;
+    skips = skips.map((skip, k) => guidance?.skip?.(k, skip) ?? skip);
     for (const block of this.up_blocks) {
       const mine = skips.splice(-block.resnets.length).reverse();
       const next = skips.at(-1);

@@ -1,4 +1,4 @@
-import type { TrunkConfig, UNetConfig } from "../checkpoint/unet_config.ts";
+import type { AttentionTrunkConfig, TrunkConfig } from "../checkpoint/unet_config.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { TimestepEmbedding, timestepEmbedding } from "../nn/timestep_embedding.ts";
@@ -10,8 +10,8 @@ export function timeChannels(config: TrunkConfig): number {
   return 4 * config.block_out_channels[0]!;
 }
 
-/** Attention at a level of the UNet, 0 being the finest. */
-export function attentionOf(config: UNetConfig, level: number): BlockAttention {
+/** Attention at a level of the UNet or ControlNet, 0 being the finest. */
+export function attentionOf(config: AttentionTrunkConfig, level: number): BlockAttention {
   return {
     heads: config.heads[level]!,
     contextChannels: config.cross_attention_dim,
@@ -26,7 +26,7 @@ export function upBlockSkips(config: TrunkConfig, level: number): number[] {
   return [...same, channels[Math.max(level - 1, 0)]!];
 }
 
-/** The time embedding and, where the config has classes, the class embedding of a UNet or DGAFNet. */
+/** The time embedding and, where the config has classes, the class embedding of a UNet, DGAFNet or ControlNet. */
 export class TimeInputs {
   readonly time_embedding: TimestepEmbedding;
   readonly #config: TrunkConfig;

@@ -1,7 +1,11 @@
+import { flowShape, type FlowStep } from "./flows.ts";
 import type { ClipOutline } from "./memory_plan.ts";
 
 /** Latents are kept twice, and once more while they are written. */
 const LATENT_COPIES = 3;
+
+/** A value in each direction. */
+const FLOW_BYTES = 2 * 4;
 
 /** Bytes on disk that a job takes at most. */
 export interface DiskNeed {
@@ -13,14 +17,16 @@ export interface DiskNeed {
 
 /**
  * Computes what a job writes. `latentChannels` are those of a latent, which has the size of the low-resolution frames;
- * `hasFlows` says whether the model guides frames by their neighbours.
+ * `flowStep` is the density of the flows that the model guides frames by, null where it does not.
  */
 export function diskNeed(
-  { width, height, bitDepths }: ClipOutline,
-  { latentChannels, hasFlows }: { readonly latentChannels: number; readonly hasFlows: boolean },
+  clip: ClipOutline,
+  { latentChannels, flowStep }: { readonly latentChannels: number; readonly flowStep: FlowStep | null },
 ): DiskNeed {
+  const { width, height, bitDepths } = clip;
   const pixels = width * height, count = bitDepths.length;
-  const flows = hasFlows ? 16 * pixels * (count - 1) : 0;
+  const [, flowHeight, flowWidth, axes] = flowShape(clip, flowStep ?? 1);
+  const flows = flowStep ? FLOW_BYTES * flowHeight * flowWidth * axes * (count - 1) : 0;
   const latents = 4 * latentChannels * pixels * (count + 1);
   const frames = bitDepths.reduce((sum, bitDepth) => sum + pngBytes(4 * width, 4 * height, bitDepth), 0);
   return { state: flows + LATENT_COPIES * latents, frames };

@@ -6,7 +6,8 @@ import type { Weights } from "../nn/weights.ts";
 import { recordEncoder, recordPair, slotLike } from "./flow_stage.ts";
 import { recordStep, StepInputs, stepTensors } from "./frame_step.ts";
 import type { MemoryPlan, MemorySettings, StageMemory } from "./memory_plan.ts";
-import type { ModelOutline } from "./networks.ts";
+import { buildTemporal, type ModelOutline } from "./networks.ts";
+import { flowStepOf } from "./temporal_module.ts";
 
 /** Pixels of the frames of the larger trial; a GPU needs more of them to be busy. */
 const TRIAL_PIXELS = { software: 48 * 48, hardware: 96 * 96 };
@@ -101,20 +102,21 @@ function flowTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: Tri
   const frame = new Tensor([1, height, width, 3], "frame");
   const target = recordEncoder(rec, network, frame);
   const source = slotLike(target, 1);
-  const flow = recordPair(rec, network, { target, source, height, width });
-  return { rec, outputs: [flow], inputs: [frame, ...Object.values(source)], weights: [weights] };
+  const tally = new Tensor([1, 4], "finite flows"), step = flowStepOf(outline.configs)!;
+  const flow = recordPair(rec, network, { target, source, height, width, step, tally });
+  return { rec, outputs: [flow], inputs: [frame, tally, ...Object.values(source)], weights: [weights] };
 }
 
 function sampleTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: TrialOptions): Trial {
   const guided = plan.stages.some(({ stage }) => stage === "flow");
   const unet = outline.build("unet", plan.settings);
-  const dgafnet = guided ? outline.build("dgafnet", plan.settings) : null;
+  const temporal = guided ? buildTemporal(outline, plan.settings) : null;
   const context = new Tensor([1, ...outline.promptShape], "prompt");
-  const networks = { unet: unet.network, dgafnet: dgafnet?.network ?? null, context };
+  const networks = { unet: unet.network, temporal: temporal?.module ?? null, context };
   const io = new StepInputs(gpu, [1, height, width, outline.configs.unet.out_channels], networks);
   const rec = new CountingRecorder(gpu);
   const outputs = stepTensors(recordStep(rec, io, { networks, conditioningScale: guided ? 1 : null }));
-  const weights = [unet.weights, ...dgafnet ? [dgafnet.weights] : []];
+  const weights = [unet.weights, ...temporal?.weights ?? []];
   return { rec, outputs, inputs: [context, ...io.tensors], weights };
 }
 

@@ -7,7 +7,7 @@ import { finiteTally } from "../kernels/finite_tally.ts";
 import { upsampleFlow } from "../kernels/upsample_flow.ts";
 import { type RAFT, raftPaddedSize } from "../models/raft.ts";
 import { assertFinite, type Unit } from "./find_non_finite.ts";
-import type { Flows } from "./flows.ts";
+import type { Flows, FlowStep } from "./flows.ts";
 import { type Clip, copyTensor } from "./frame_store.ts";
 import { saveFlows } from "./job_state.ts";
 import { Pacer, type Step } from "./pacer.ts";
@@ -30,6 +30,8 @@ export interface FlowOptions extends StageControl {
   readonly kept?: Flows | null;
   /** 1 if the backward flows are not wanted; default 2. */
   readonly directions?: 1 | 2;
+  /** Density of the flows, default 4. */
+  readonly step?: FlowStep;
 }
 
 /**
@@ -40,7 +42,7 @@ export interface FlowOptions extends StageControl {
 export async function flowStage(
   gpu: Gpu,
   raft: RAFT,
-  { frames, kept = null, directions = 2, job, onProgress, signal }: FlowOptions,
+  { frames, kept = null, directions = 2, step = 4, job, onProgress, signal }: FlowOptions,
 ): Promise<Flows> {
   const { height, width, count } = frames;
   const forward = [...kept?.forward ?? []], backward = [...kept?.backward ?? []];
@@ -61,9 +63,8 @@ export async function flowStage(
   const pairs: { plan: Plan; flow: Tensor }[] = [];
   for (const i of [0, 1]) {
     const rec = new Recorder(gpu);
-    const flow = recordPair(rec, raft, { target: slots[i]!, source: slots[1 - i]!, height, width });
-    // What it is computed from too: ReLU may make a number of NaN on the way.
-    finiteTally(rec, [flow, ...encodings], { state: tally, label: "check flow" });
+    const pair = { target: slots[i]!, source: slots[1 - i]! };
+    const flow = recordPair(rec, raft, { ...pair, height, width, step, tally });
     pairs.push({ plan: owned.use(await rec.finish([flow])), flow });
   }
   try {
@@ -98,7 +99,7 @@ export async function flowStage(
       );
       for (const [flows, target] of wanted) {
         const pair = pairs[target % 2]!;
-        const flow = gpu.tensor([1, height, width, 2], `flow of frame ${target}`);
+        const flow = gpu.tensor(pair.flow.shape, `flow of frame ${target}`);
         flows.push(flow);
         steps.push(pair.plan, (commands) => copyTensor(commands, pair.flow, flow));
       }
@@ -127,15 +128,20 @@ export function recordEncoder(rec: Recorder, raft: RAFT, frame: Tensor): Encoded
   return { feature: raft.features(rec, picture), ...raft.context(rec, picture) };
 }
 
-/** Records the flow from `target` to `source`, [1, height, width, 2]; the size is the low-resolution frames'. */
+/**
+ * Records the flow from `target` to `source`, of `flowShape()`, and its check; the size is the low-resolution frames'.
+ */
 export function recordPair(
   rec: Recorder,
   raft: RAFT,
-  { target, source, height, width }: {
+  { target, source, height, width, step, tally }: {
     readonly target: EncodedFrame;
     readonly source: EncodedFrame;
     readonly height: number;
     readonly width: number;
+    readonly step: FlowStep;
+    /** State of the check; see `finiteTally()`. */
+    readonly tally: Tensor;
   },
 ): Tensor {
   const { flow, mask } = raft.forward(rec, {
@@ -144,13 +150,17 @@ export function recordPair(
     hidden: target.hidden,
     context: target.context,
   });
-  return upsampleFlow(rec, flow, {
+  const enlarged = upsampleFlow(rec, flow, {
     mask,
     height: FACTOR * height,
     width: FACTOR * width,
-    step: FACTOR,
+    step,
     label: "flow.upsample",
   });
+  // What it is computed from too: ReLU may make a number of NaN on the way.
+  const encodings = [target, source].flatMap((frame): Tensor[] => Object.values(frame));
+  finiteTally(rec, [enlarged, ...encodings], { state: tally, label: "check flow" });
+  return enlarged;
 }
 
 /** Tensors without memory to keep an encoded frame in. */

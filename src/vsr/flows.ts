@@ -5,13 +5,28 @@ export function directionsOf(steps: number): 1 | 2 {
   return steps > 1 ? 2 : 1;
 }
 
+/** Pixels of the ×4 frames per pixel of the low-resolution ones, in each direction. */
+const FACTOR = 4;
+
+/** Density of flow: it is made and kept of every step-th pixel of every step-th row of the ×4 frames. */
+export type FlowStep = 1 | 4;
+
 /**
- * Optical flow between neighbouring frames at the density of the low-resolution frames: entry (i, j) is the flow of
- * pixel (4i, 4j) of the ×4 frames, in their pixels. Each tensor is [1, h, w, 2], x first.
+ * Optical flow between neighbouring frames: entry (i, j) is the flow of pixel (step · i, step · j) of the ×4 frames, in
+ * their pixels. Each tensor is of `flowShape()`, x first.
  */
 export interface Flows {
   /** [i]: where frame i + 1 looks in frame i. */
   readonly forward: readonly Tensor[];
   /** [i]: where frame i looks in frame i + 1. Empty where no step goes from the last frame to the first. */
   readonly backward: readonly Tensor[];
+}
+
+/** Shape of a flow between frames of `height` × `width` pixels before they are enlarged. */
+export function flowShape(
+  { height, width }: { readonly height: number; readonly width: number },
+  step: FlowStep,
+): [number, number, number, number] {
+  const density = FACTOR / step;
+  return [1, density * height, density * width, 2];
 }

@@ -3,20 +3,17 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { Tensor } from "../gpu/tensor.ts";
 import { finiteTally } from "../kernels/finite_tally.ts";
-import { ogwm } from "../kernels/flow_warp.ts";
 import { keepFinite } from "../kernels/keep_finite.ts";
 import { schedulerStep } from "../kernels/scheduler_step.ts";
-import type { DGAFNet } from "../models/dgafnet.ts";
 import type { UNet } from "../models/unet.ts";
-
-/** Factor at which OGWM warps the latent estimate; the paper's ablation chose 4. */
-const OGWM_FACTOR = 4;
+import { flowShape } from "./flows.ts";
+import type { TemporalModule } from "./temporal_module.ts";
 
 /** The networks of the sampling stage. */
 export interface SampleNetworks {
   readonly unet: UNet;
   /** Null for frames upscaled one by one. */
-  readonly dgafnet: DGAFNet | null;
+  readonly temporal: TemporalModule | null;
   /** Text embedding [1, S, D]. */
   readonly context: Tensor;
 }
@@ -27,7 +24,7 @@ export interface StepOutputs {
   readonly previous: Tensor;
   /** The clean estimate. */
   readonly clean: Tensor;
-  /** The warped estimate that guided the step; null without guidance. */
+  /** The aligned estimate that guided the step; null without guidance. */
   readonly guide: Tensor | null;
 }
 
@@ -43,38 +40,41 @@ export class StepInputs {
   readonly noise: Tensor;
   /** Clean estimate of the frame visited before. */
   readonly clean: Tensor;
-  readonly flow: Tensor;
+  /** Null where nothing guides. */
+  readonly flow: Tensor | null;
   readonly coefficients: Tensor;
   /** Frame-steps before the first with NaN or infinities; see `finiteTally()`. Starts as zeros. */
   readonly tally: Tensor;
   readonly sinusoid: Tensor;
-  readonly dgafnetSinusoid: Tensor | null;
+  readonly temporalSinusoid: Tensor | null;
   readonly classEmbedding: Tensor | null;
-  readonly dgafnetClassEmbedding: Tensor | null;
+  readonly temporalClassEmbedding: Tensor | null;
   readonly #gpu: Gpu;
   readonly #networks: SampleNetworks;
 
   /** `shape` is a latent's, [1, h, w, L]. The tensors have no memory yet. */
   constructor(gpu: Gpu, shape: readonly number[], networks: SampleNetworks) {
     const [, height, width] = shape as [number, number, number];
-    const { unet, dgafnet } = networks;
+    const { unet, temporal } = networks;
     this.#gpu = gpu;
     this.#networks = networks;
     this.latent = new Tensor(shape, "z");
     this.noise = new Tensor(shape, "noise");
     this.clean = new Tensor(shape, "clean estimate");
     this.frame = new Tensor([1, height, width, 3], "frame");
-    this.flow = new Tensor([1, height, width, 2], "flow");
+    this.flow = temporal && new Tensor(flowShape({ height, width }, temporal.flowStep), "flow");
     this.coefficients = new Tensor([1, 8], "scheduler coefficients");
     this.tally = new Tensor([1, 4], "finite frame-steps");
     this.sinusoid = new Tensor([1, 1, unet.config.block_out_channels[0]!], "sinusoid");
     this.classEmbedding = unet.config.num_class_embeds
       ? new Tensor([1, 1, 4 * unet.config.block_out_channels[0]!], "class embedding")
       : null;
-    this.dgafnetSinusoid = dgafnet &&
-      new Tensor([1, 1, dgafnet.config.block_out_channels[0]!], "dgafnet sinusoid");
-    this.dgafnetClassEmbedding = dgafnet?.config.num_class_embeds
-      ? new Tensor([1, 1, 4 * dgafnet.config.block_out_channels[0]!], "dgafnet class embedding")
+    const guiding = temporal?.network.config;
+    this.temporalSinusoid = guiding
+      ? new Tensor([1, 1, guiding.block_out_channels[0]!], "temporal sinusoid")
+      : null;
+    this.temporalClassEmbedding = guiding?.num_class_embeds
+      ? new Tensor([1, 1, 4 * guiding.block_out_channels[0]!], "temporal class embedding")
       : null;
   }
 
@@ -89,9 +89,9 @@ export class StepInputs {
     scheduler: Scheduler,
     at: { readonly timesteps: readonly number[]; readonly index: number; readonly eta: number },
   ): void {
-    const { unet, dgafnet } = this.#networks;
+    const { unet, temporal } = this.#networks;
     this.#gpu.write(this.sinusoid, unet.time.sinusoid(t));
-    if (dgafnet) this.#gpu.write(this.dgafnetSinusoid!, dgafnet.time.sinusoid(t));
+    if (temporal) this.#gpu.write(this.temporalSinusoid!, temporal.network.time.sinusoid(t));
     const c = scheduler.step(at.timesteps, at.index, { eta: at.eta });
     const clip = Math.min(c.clip, 3.4e38); // WGSL need not support infinities
     const row = [
@@ -108,13 +108,13 @@ export class StepInputs {
 
   /** Writes the class embedding. Throws `RangeError` for a model without classes. */
   setClass(label: number): void {
-    const { unet, dgafnet } = this.#networks;
+    const { unet, temporal } = this.#networks;
     if (!this.classEmbedding) {
       throw new RangeError(`Cannot use class label ${label}: this model has no classes`);
     }
     this.#gpu.write(this.classEmbedding, unet.time.classEmbedding(label));
-    if (this.dgafnetClassEmbedding) {
-      this.#gpu.write(this.dgafnetClassEmbedding, dgafnet!.time.classEmbedding(label));
+    if (this.temporalClassEmbedding) {
+      this.#gpu.write(this.temporalClassEmbedding, temporal!.network.time.classEmbedding(label));
     }
   }
 
@@ -138,13 +138,12 @@ export function recordStep(
     readonly conditioningScale: number | null;
   },
 ): StepOutputs {
-  const { unet, dgafnet, context } = networks;
-  const guide = conditioningScale === null
-    ? null
-    : ogwm(rec, io.clean, io.flow, { factor: OGWM_FACTOR, mode: "bilinear", label: "ogwm" });
-  const guidance = guide && dgafnet!.forward(rec, [io.latent, io.frame, guide], {
-    sinusoid: io.dgafnetSinusoid!,
-    classEmbedding: io.dgafnetClassEmbedding,
+  const { unet, temporal, context } = networks;
+  const guide = conditioningScale === null ? null : temporal!.align(rec, io.clean, io.flow!);
+  const guidance = guide && temporal!.guide(rec, [io.latent, io.frame, guide], {
+    sinusoid: io.temporalSinusoid!,
+    classEmbedding: io.temporalClassEmbedding,
+    context,
     conditioningScale: conditioningScale!,
   });
   const output = unet.forward(rec, [io.latent, io.frame], {

@@ -40,13 +40,12 @@ export async function saveFlows(
   await save(gpu, job, { name: fileName(FLOWS, from, to), tensors });
 }
 
-/** The flows kept of the first pairs of a clip of `count` frames, each [1, height, width, 2]; the caller frees them. */
+/** The flows kept of the first pairs of a clip of `count` frames, each of `shape`; the caller frees them. */
 export async function loadFlows(
   gpu: Gpu,
   job: JobStore,
-  { height, width, count, directions = 2 }: {
-    readonly height: number;
-    readonly width: number;
+  { shape, count, directions = 2 }: {
+    readonly shape: readonly number[];
     readonly count: number;
     /** 1 for forward flows only; default 2. */
     readonly directions?: 1 | 2;
@@ -59,8 +58,8 @@ export async function loadFlows(
       if (from !== forward.length || to >= count) continue;
       const shapes = new Map<string, readonly number[]>();
       for (let pair = from; pair < to; pair++) {
-        shapes.set(`forward.${pair}`, [1, height, width, 2]);
-        if (directions > 1) shapes.set(`backward.${pair}`, [1, height, width, 2]);
+        shapes.set(`forward.${pair}`, shape);
+        if (directions > 1) shapes.set(`backward.${pair}`, shape);
       }
       const tensors = await load(gpu, job, { name, shapes });
       for (let pair = from; tensors && pair < to; pair++) {

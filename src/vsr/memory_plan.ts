@@ -5,13 +5,14 @@ import { CountingRecorder } from "../kernels/counting_recorder.ts";
 import { packedPixelsShape } from "../kernels/pixels.ts";
 import type { Weights } from "../nn/weights.ts";
 import { recordEncoder, recordPair, slotLike } from "./flow_stage.ts";
-import { directionsOf } from "./flows.ts";
+import { directionsOf, flowShape, type FlowStep } from "./flows.ts";
 import { decoderRecordings, decoderTensors, recordDecoder } from "./frame_decoder.ts";
 import { recordStep, type SampleNetworks, StepInputs, stepTensors } from "./frame_step.ts";
 import { recordUnpacker } from "./frame_store.ts";
-import type { ModelOutline } from "./networks.ts";
+import { buildTemporal, type ModelOutline } from "./networks.ts";
 import { recordNoise } from "./noise.ts";
 import { GROUP_BYTES } from "./read_tensors.ts";
+import { flowStepOf } from "./temporal_module.ts";
 
 /** A clip, as far as memory and time depend on it. */
 export interface ClipOutline {
@@ -94,13 +95,14 @@ export function planMemory(
   },
 ): MemoryPlan {
   const count = clip.bitDepths.length;
-  const guided = outline.configs.dgafnet !== null && count > 1;
+  const flowStep = count > 1 ? flowStepOf(outline.configs) : null;
   const pixels = clip.height * clip.width;
   const frames = framesBytes(gpu, clip);
-  const flows = guided ? directionsOf(steps) * (count - 1) * 16 * pixels : 0;
-  // A job that goes on also has the clean estimate it stopped at.
-  const latents = (count + 1) * bytes([new Tensor(latentShape(clip, outline), "latent")]);
-  const job = { outline, clip, steps, settings, guided };
+  const flowBytes = flowStep ? bytes([new Tensor(flowShape(clip, flowStep), "flow")]) : 0;
+  const flows = directionsOf(steps) * (count - 1) * flowBytes;
+  const latentBytes = bytes([new Tensor(latentShape(clip, outline), "latent")]);
+  const latents = (count + 1) * latentBytes; // a job that goes on also has the clean estimate it stopped at
+  const job = { outline, clip, steps, settings, flowStep };
 
   const { tile, ...network } = settings;
   /** Recording takes a while, and most settings leave most stages as they were. */
@@ -110,12 +112,14 @@ export function planMemory(
     known.set(key, parts);
     return parts;
   }
-  const flow = guided ? compute(flowPlan, network) : null;
+  const flow = flowStep ? compute(flowPlan, network) : null;
   const sample = compute(samplePlan, network);
   const decode = compute(decodePlan, { ...network, tile });
   const stages = [
-    ...flow ? [total("flow", { ...flow, frames, flows, latents: 0, readBack: savedBytes(flows) })] : [],
-    total("sample", { ...sample, frames, flows, latents, readBack: savedBytes(latents) }),
+    ...flow
+      ? [total("flow", { ...flow, frames, flows, latents: 0, readBack: savedBytes(flows, flowBytes) })]
+      : [],
+    total("sample", { ...sample, frames, flows, latents, readBack: savedBytes(latents, latentBytes) }),
     total("decode", { ...decode, frames, flows, latents }),
   ];
   const largest = Math.max(...[flow, sample, decode].map((part) => part?.largestTensor ?? 0));
@@ -138,7 +142,8 @@ interface Job {
   readonly clip: ClipOutline;
   readonly steps: number;
   readonly settings: MemorySettings;
-  readonly guided: boolean;
+  /** Density of the flows; null where nothing guides. */
+  readonly flowStep: FlowStep | null;
 }
 
 /** Parts of plans, by what they depend on. */
@@ -163,7 +168,7 @@ function framesBytes(gpu: Gpu, { height, width, bitDepths }: ClipOutline): numbe
   return sum;
 }
 
-function flowPlan(gpu: Gpu, { outline, clip, steps, settings }: Job): StageParts {
+function flowPlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job): StageParts {
   const { height, width } = clip;
   const { network, weights } = outline.build("flow", settings);
   const frame = new Tensor([1, height, width, 3], "frame");
@@ -171,10 +176,18 @@ function flowPlan(gpu: Gpu, { outline, clip, steps, settings }: Job): StageParts
   const output = recordEncoder(encoder, network, frame);
   let plans = encoder.dryRun(Object.values(output)).byteLength;
   const slots = [slotLike(output, 0), slotLike(output, 1)] as const;
+  const tally = new Tensor([1, 4], "finite flows");
   let pairFlops = 0;
   for (const [target, source] of [slots, slots.toReversed()] as const) {
     const pair = new CountingRecorder(gpu);
-    const flow = recordPair(pair, network, { target: target!, source: source!, height, width });
+    const flow = recordPair(pair, network, {
+      target: target!,
+      source: source!,
+      height,
+      width,
+      step: flowStep!,
+      tally,
+    });
     plans += pair.dryRun([flow]).byteLength;
     pairFlops += directionsOf(steps) / 2 * pair.flops;
   }
@@ -182,16 +195,17 @@ function flowPlan(gpu: Gpu, { outline, clip, steps, settings }: Job): StageParts
   return {
     ...weightBytes([weights]),
     plans,
-    inputs: bytes([frame, ...slots.flatMap((slot) => Object.values(slot))]),
+    inputs: bytes([frame, tally, ...slots.flatMap((slot) => Object.values(slot))]),
     flops: count * encoder.flops + (count - 1) * pairFlops,
   };
 }
 
-function samplePlan(gpu: Gpu, { outline, clip, steps, settings, guided }: Job): StageParts {
+function samplePlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job): StageParts {
   const unet = outline.build("unet", settings);
-  const dgafnet = guided ? outline.build("dgafnet", settings) : null;
+  const guided = flowStep !== null;
+  const temporal = guided ? buildTemporal(outline, settings) : null;
   const context = new Tensor([1, ...outline.promptShape], "prompt");
-  const networks: SampleNetworks = { unet: unet.network, dgafnet: dgafnet?.network ?? null, context };
+  const networks: SampleNetworks = { unet: unet.network, temporal: temporal?.module ?? null, context };
   const shape = latentShape(clip, outline);
   const noise = new CountingRecorder(gpu);
   const { counter, output } = recordNoise(noise, shape);
@@ -207,7 +221,7 @@ function samplePlan(gpu: Gpu, { outline, clip, steps, settings, guided }: Job): 
     flops += steps * rec.flops * (conditioningScale !== null ? others : guided ? 1 : 1 + others);
   }
   return {
-    ...weightBytes([unet.weights, ...dgafnet ? [dgafnet.weights] : []]),
+    ...weightBytes([unet.weights, ...temporal?.weights ?? []]),
     plans,
     inputs: bytes([context, counter, ...io.tensors]),
     flops,
@@ -235,9 +249,12 @@ function decodePlan(gpu: Gpu, { outline, clip, settings }: Job): StageParts & Pi
   return { ...weightBytes([weights]), plans, inputs, readBack, flops };
 }
 
-/** Memory for reading back tensors of so many bytes in all, by `readTensors()`: a copy on the GPU, and one to map. */
-function savedBytes(byteLength: number): number {
-  return 2 * Math.min(byteLength, GROUP_BYTES);
+/**
+ * Memory for reading back tensors of `byteLength` in all and `one` each, by `readTensors()`: a copy on the GPU, and one
+ * to map.
+ */
+function savedBytes(byteLength: number, one: number): number {
+  return 2 * Math.min(byteLength, Math.max(GROUP_BYTES, one));
 }
 
 function weightBytes(

@@ -1,18 +1,23 @@
 import type { ModelConfigs, ModelFolder, ModelPart } from "../checkpoint/model_folder.ts";
-import type { WeightSource } from "../checkpoint/weight_source.ts";
+import { openWeights, type WeightSource } from "../checkpoint/weight_source.ts";
 import { misfitError, WeightView } from "../checkpoint/weight_view.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { CLIPTextModel } from "../models/clip_text.ts";
+import { ControlNet } from "../models/controlnet.ts";
 import { DGAFNet } from "../models/dgafnet.ts";
 import { RAFT } from "../models/raft.ts";
 import { UNet } from "../models/unet.ts";
 import { VAEDecoder } from "../models/vae.ts";
 import { type WeightOptions, Weights } from "../nn/weights.ts";
+import { LatentGuide, PictureGuide, type TemporalModule } from "./temporal_module.ts";
 
 /** How each part of a model is built from its weights and the configurations. */
 export const BUILDERS = {
   flow: (w: Weights, configs: ModelConfigs) => new RAFT(w, configs.flow!),
   unet: (w: Weights, configs: ModelConfigs) => new UNet(w, configs.unet),
   dgafnet: (w: Weights, configs: ModelConfigs) => new DGAFNet(w, configs.dgafnet!),
+  controlnet: (w: Weights, configs: ModelConfigs) =>
+    new ControlNet(w, configs.controlnet!, configs.unet.out_channels),
   vae: (w: Weights, configs: ModelConfigs) => new VAEDecoder(w, configs.vae),
 };
 
@@ -40,6 +45,22 @@ export async function loadNetwork<P extends ModelPart>(
   }
 }
 
+/** Loads the temporal module of a model that has one; disposing of it frees its weights. */
+export async function loadTemporal(
+  gpu: Gpu,
+  options: WeightOptions & { readonly model: ModelFolder },
+): Promise<Disposable & { readonly module: TemporalModule }> {
+  using loaded = new DisposableStack();
+  async function load<P extends ModelPart>(part: P): Promise<Network<P>> {
+    return loaded.use(await loadNetwork(gpu, { ...options, part })).network;
+  }
+  const module = options.model.configs.dgafnet
+    ? new LatentGuide(await load("dgafnet"))
+    : new PictureGuide(await load("controlnet"), await load("vae"));
+  const owned = loaded.move();
+  return { module, [Symbol.dispose]: () => owned.dispose() };
+}
+
 /** A model whose networks can be built and recorded, as often as wanted, but have no weights. */
 export interface ModelOutline {
   readonly configs: ModelConfigs;
@@ -47,6 +68,20 @@ export interface ModelOutline {
   readonly promptShape: readonly [number, number];
   /** Builds a part. Nothing is allocated. */
   build<P extends ModelPart>(part: P, options: WeightOptions): { network: Network<P>; weights: Weights };
+}
+
+/** Builds the temporal module of an outline that has one, and says which weights it wants. */
+export function buildTemporal(
+  outline: ModelOutline,
+  options: WeightOptions,
+): { readonly module: TemporalModule; readonly weights: readonly Weights[] } {
+  if (outline.configs.dgafnet) {
+    const { network, weights } = outline.build("dgafnet", options);
+    return { module: new LatentGuide(network), weights: [weights] };
+  }
+  const controlnet = outline.build("controlnet", options), vae = outline.build("vae", options);
+  const module = new PictureGuide(controlnet.network, vae.network);
+  return { module, weights: [controlnet.weights, vae.weights] };
 }
 
 /** Reads what is needed of a model to build its networks without weights; dispose of it to close the files. */
@@ -57,7 +92,7 @@ export async function openOutline(gpu: Gpu, model: ModelFolder): Promise<ModelOu
   for (const part of (Object.keys(BUILDERS) as ModelPart[]).filter((p) => configs[p] !== null)) {
     sources.set(part, opened.use(await model.openWeights(part)));
   }
-  const { shape: promptShape } = await model.readEmptyPrompt();
+  const promptShape = await model.promptShape();
   const owned = opened.move();
   return {
     configs,
@@ -83,6 +118,12 @@ export async function checkNetworks(gpu: Gpu, model: ModelFolder): Promise<void>
     BUILDERS[part](new Weights(gpu, view, part), model.configs);
     problems.push(...view.problems().map((problem) => `${source.description}: ${problem}`));
   }
+  if (model.textEncoder) {
+    using source = await openWeights(model.path, "text_encoder");
+    const view = new WeightView(source);
+    new CLIPTextModel(new Weights(gpu, view, "text_encoder"), model.textEncoder.config, [[0]]);
+    problems.push(...view.problems().map((problem) => `${source.description}: ${problem}`));
+  }
   if (problems.length > 0) throw misfitError(model.path, problems);
-  await model.readEmptyPrompt();
+  if (!model.textEncoder) await model.readEmptyPrompt();
 }

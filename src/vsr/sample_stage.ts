@@ -26,7 +26,7 @@ export interface SampleOptions extends StageControl {
   readonly scheduler: Scheduler;
   /** Number of sampling steps. */
   readonly steps: number;
-  /** Factor of DGAFNet's residuals. */
+  /** Factor of the temporal module's residuals. */
   readonly conditioningScale: number;
   /** Class label, for models that have classes. */
   readonly classLabel?: number | null;
@@ -46,7 +46,7 @@ interface StepPlan extends StepOutputs {
 
 /**
  * Frame-wise Bidirectional Sampling: for each timestep, every frame in the current direction (which alternates);
- * each frame is guided by the clean estimate of the one visited before it, warped along the flow between the two.
+ * each frame is guided by the clean estimate of the one visited before it, aligned along the flow between the two.
  * Returns one latent [1, h, w, L] per frame, which the caller frees. With `job`, latents and estimate are kept there
  * from time to time, at the end and when aborted. Throws `NonFiniteError` for values that are no numbers.
  */
@@ -72,7 +72,7 @@ export async function sampleStage(
   }
   try {
     io.allocate();
-    const guided = networks.dgafnet && count > 1 ? await finishStep(inputs.conditioningScale) : null;
+    const guided = networks.temporal && count > 1 ? await finishStep(inputs.conditioningScale) : null;
     const alone = await finishStep(null, guided?.plan); // the smaller of the two; they never run at once
     if (inputs.classLabel !== undefined && inputs.classLabel !== null) io.setClass(inputs.classLabel);
     if (kept) gpu.submit((encoder) => copyTensor(encoder, kept.clean, io.clean));
@@ -111,7 +111,7 @@ export async function sampleStage(
             frames.load(encoder, frame, io.frame);
             copyTensor(encoder, latents[frame]!, io.latent);
             if (!guide) return;
-            copyTensor(encoder, forward ? flows!.forward[frame - 1]! : flows!.backward[frame]!, io.flow);
+            copyTensor(encoder, forward ? flows!.forward[frame - 1]! : flows!.backward[frame]!, io.flow!);
           },
           plan,
           (encoder) => {

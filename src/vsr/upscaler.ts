@@ -6,8 +6,9 @@ import type { Frame } from "../media/frame.ts";
 import { type DecodeOptions, decodeStage } from "./decode_stage.ts";
 import { estimateTime, type StageTime } from "./estimate_time.ts";
 import { type DiskNeed, diskNeed } from "./disk_need.ts";
+import { emptyPrompt, type PromptEmbedding } from "./encode_prompts.ts";
 import { type FlowOptions, flowStage } from "./flow_stage.ts";
-import { directionsOf, type Flows } from "./flows.ts";
+import { directionsOf, type Flows, flowShape } from "./flows.ts";
 import { FrameStore } from "./frame_store.ts";
 import { hashFile } from "./hash_file.ts";
 import { loadFlows, loadSamples, type Samples } from "./job_state.ts";
@@ -20,10 +21,11 @@ import {
   type Precision,
 } from "./memory_limit.ts";
 import type { ClipOutline, MemorySettings } from "./memory_plan.ts";
-import { checkNetworks, type LoadedNetwork, loadNetwork, openOutline } from "./networks.ts";
+import { checkNetworks, type LoadedNetwork, loadNetwork, loadTemporal, openOutline } from "./networks.ts";
 import { PhiloxNoise } from "./noise.ts";
 import type { StageControl } from "./progress.ts";
 import { sampleStage } from "./sample_stage.ts";
+import { flowStepOf } from "./temporal_module.ts";
 import { keepTuning, openTuning, type TuningOptions } from "./tuning_cache.ts";
 
 /** Pixels of an output frame per pixel of an input frame, in each direction. */
@@ -33,6 +35,8 @@ export const UPSCALE_FACTOR = 4;
 export interface UpscalerOptions extends GpuOptions {
   /** Path of a model folder in diffusers' layout. */
   readonly model: string;
+  /** Path of RAFT's weights to use instead of the model's: a folder like its `flow/`, or one file. */
+  readonly flow?: string | undefined;
   /**
    * How weights are stored on the GPU; computing is in f32 always. "f16" halves their memory and changes results in
    * the third digit; "auto" is f16 on GPUs and f32 on software adapters unless memory is short. Default "f32".
@@ -75,6 +79,8 @@ export class Upscaler {
   readonly #model: ModelFolder;
   readonly #wishes: MemoryWishes;
   readonly #tuning: TuningOptions;
+  /** The empty prompt, once a clip needed it. */
+  #prompt: PromptEmbedding | null = null;
 
   private constructor(
     gpu: Gpu,
@@ -92,13 +98,20 @@ export class Upscaler {
    * `NoAdapterError` for the device, also if tuning is forced and the device cannot time its work.
    */
   static async open(
-    { model, precision = "f32", maxGpuMemory, vaeTiling = false, tuning = { mode: "off" }, ...gpuOptions }:
-      UpscalerOptions,
+    {
+      model,
+      flow,
+      precision = "f32",
+      maxGpuMemory,
+      vaeTiling = false,
+      tuning = { mode: "off" },
+      ...gpuOptions
+    }: UpscalerOptions,
   ): Promise<Upscaler> {
     if (maxGpuMemory !== undefined && !(maxGpuMemory > 0)) {
       throw new RangeError(`Cannot use maxGpuMemory ${maxGpuMemory}: a positive number of bytes is wanted`);
     }
-    const folder = await openModelFolder(model);
+    const folder = await openModelFolder(model, { flow });
     const gpu = await Gpu.open(gpuOptions);
     try {
       gpu.tuning = await openTuning(gpu.facts, tuning);
@@ -154,8 +167,8 @@ export class Upscaler {
 
   /** What `upscale()` with a job will write to disk for a clip. */
   diskNeed(clip: ClipOutline): DiskNeed {
-    const { unet, dgafnet } = this.#model.configs;
-    return diskNeed(clip, { latentChannels: unet.out_channels, hasFlows: dgafnet !== null });
+    const { configs } = this.#model;
+    return diskNeed(clip, { latentChannels: configs.unet.out_channels, flowStep: flowStepOf(configs) });
   }
 
   /**
@@ -196,16 +209,19 @@ export class Upscaler {
     const control = { job, onProgress, signal, memory: await this.#memory(store, options) };
     let kept: Samples | null = null, flows: Flows | null = null, latents: readonly Tensor[] = [];
     try {
-      const { dgafnet, unet } = this.#model.configs, { count, height, width } = store;
-      const shape = [1, height, width, unet.out_channels];
+      const { configs } = this.#model, { count, height, width } = store;
+      const shape = [1, height, width, configs.unet.out_channels];
       kept = job ? await loadSamples(gpu, job, { shape, count }) : null;
       if (kept?.done === settings.steps * count) {
         latents = kept.latents;
       } else {
-        if (dgafnet && count > 1) {
+        const step = flowStepOf(configs);
+        if (step && count > 1) {
           const directions = directionsOf(settings.steps);
-          flows = job ? await loadFlows(gpu, job, { height, width, count, directions }) : null;
-          flows = await this.#flows(store, { ...control, directions, kept: flows });
+          flows = job
+            ? await loadFlows(gpu, job, { shape: flowShape(store, step), count, directions })
+            : null;
+          flows = await this.#flows(store, { ...control, directions, step, kept: flows });
         }
         latents = await this.#sample(store, flows, { ...settings, ...control, kept });
       }
@@ -232,7 +248,7 @@ export class Upscaler {
 
   async #flows(
     store: FrameStore,
-    options: StageOptions & Pick<FlowOptions, "directions"> & { readonly kept: Flows | null },
+    options: StageOptions & Pick<FlowOptions, "directions" | "step"> & { readonly kept: Flows | null },
   ): Promise<Flows> {
     const { kept } = options;
     if (kept?.forward.length === store.count - 1) return kept;
@@ -251,14 +267,15 @@ export class Upscaler {
     },
   ): Promise<Tensor[]> {
     const gpu = this.#gpu, model = this.#model;
+    // Before the networks, so that the text encoder's weights are never on the GPU beside theirs.
+    const { data, shape } = this.#prompt ??= await emptyPrompt(gpu, model, options.memory);
     using unet = await this.#load("unet", options.memory);
-    using dgafnet = flows && await this.#load("dgafnet", options.memory);
-    const { data, shape } = await model.readEmptyPrompt();
+    using temporal = flows && await loadTemporal(gpu, { model, ...options.memory });
     const context = gpu.tensor([1, ...shape], "prompt", data);
     try {
       const noiseShape = [1, store.height, store.width, unet.network.config.out_channels];
       using noise = await PhiloxNoise.create(gpu, options.seed, noiseShape);
-      const networks = { unet: unet.network, dgafnet: dgafnet?.network ?? null, context };
+      const networks = { unet: unet.network, temporal: temporal?.module ?? null, context };
       const scheduler = new Scheduler(model.configs.scheduler);
       return await sampleStage(gpu, networks, { ...options, frames: store, flows, noise, scheduler });
     } finally {

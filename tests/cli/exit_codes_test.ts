@@ -2,6 +2,7 @@ import { strictEqual } from "node:assert/strict";
 import { CheckpointError, ConfigError, MissingModelError } from "../../src/checkpoint/errors.ts";
 import { CliError, EXIT, exitCodeOf } from "../../src/cli/exit_codes.ts";
 import { GpuError, NoAdapterError } from "../../src/gpu/errors.ts";
+import { HubError } from "../../src/hub/errors.ts";
 import { FrameFolderError } from "../../src/media/frame_folder.ts";
 import { BlankFrameError, NonFiniteError } from "../../src/vsr/errors.ts";
 import { JobError } from "../../src/vsr/job_folder.ts";
@@ -29,6 +30,12 @@ const CASES: readonly [title: string, error: unknown, code: number][] = [
   ["output that cannot be created", new CliError(EXIT.cannotCreate, "x"), 73],
   ["a full disk", full, 74],
   ["a write that failed for a full disk", new Error("Cannot write", { cause: full }), 74],
+  ["a model that no hub has", new HubError("missing", "x"), 69],
+  ["a model that may not be fetched", new HubError("refused", "x"), 69],
+  ["a fetch without the network", new HubError("offline", "x"), 69],
+  ["a fetched model of another layout", new HubError("unusable", "x"), 65],
+  ["fetched bytes that are wrong", new HubError("corrupt", "x"), 74],
+  ["a hub that does not answer", new HubError("busy", "x"), 75],
   ["a missing permission", new Deno.errors.NotCapable("x"), 77],
   ["a lost GPU", new GpuError("lost", "x"), 75],
   ["a GPU out of memory", new GpuError("out-of-memory", "x"), 75],

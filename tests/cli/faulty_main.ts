@@ -9,7 +9,7 @@ import { injectFaults } from "../../src/gpu/faults.ts";
 
 const [faults, ...args] = Deno.args;
 const counts = injectFaults(JSON.parse(faults!));
-const code = await runCommand(parseArguments(args), new AbortController().signal);
+const code = await runCommand(parseArguments(args), { signal: new AbortController().signal });
 const { submits, allocations, poisoned } = counts;
 console.log(JSON.stringify({ submits, allocations, poisoned }));
 Deno.exit(code);

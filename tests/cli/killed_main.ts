@@ -20,6 +20,6 @@ observeWrites((point, path) => {
   else Deno.kill(Deno.pid, "SIGKILL");
 });
 using _ = alwaysDue();
-const code = await runCommand(parseArguments(args), new AbortController().signal);
+const code = await runCommand(parseArguments(args), { signal: new AbortController().signal });
 console.log(points);
 Deno.exit(code);

@@ -25,7 +25,7 @@ Deno.test("--version prints the version of deno.json", async () => {
 });
 
 const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
-  [[], /No command: one of upscale, plan, demo, compare and doctor is wanted/],
+  [[], /No command: one of upscale, plan, fetch, demo, compare and doctor is wanted/],
   [["upscal"], /`upscal`[^]*Did you mean `upscale`/],
   [["upscale"], /Missing option `-i`\/`--input`/],
   [["upscale", "-i"], /`-i` requires `PATH`/],
@@ -39,6 +39,8 @@ const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
   [["upscale", "-i", "x", "--progress", "loud"], /"auto", "bar", "json", and "none", but got "loud"/],
   [["upscale", "-i", "x", "--tuning", "on"], /`--tuning`.*"auto", "off", and "force", but got "on"/],
   [["upscale", "-i", "x", "-i", "y"], /`-i` cannot be used multiple times/],
+  [["fetch"], /OWNER\/NAME/],
+  [["fetch", "../name"], /`OWNER\/NAME`: Expected a model's name on the hub, but got "\.\.\/name"/],
   [["compare", "-i", "x"], /Missing option `-r`\/`--reference`/],
 ];
 

@@ -83,6 +83,7 @@ async function run(
     input: join(dir, "in"),
     output: join(dir, output),
     model: BUNDLED.model,
+    flow: undefined,
     steps: 2,
     seed: 42,
     conditioningScale: undefined,

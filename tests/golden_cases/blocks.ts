@@ -3,6 +3,7 @@ import type { Tensor } from "../../src/gpu/tensor.ts";
 import { bicubicUpsample } from "../../src/kernels/bicubic_upsample.ts";
 import { flowWarp, ogwm } from "../../src/kernels/flow_warp.ts";
 import { resizeBicubic, resizeBicubicU8 } from "../../src/media/resample.ts";
+import { ConditioningEmbedding } from "../../src/models/controlnet.ts";
 import { Attention, PixelAttention } from "../../src/nn/attention.ts";
 import { Conv2d } from "../../src/nn/conv2d.ts";
 import { GroupNorm } from "../../src/nn/group_norm.ts";
@@ -82,6 +83,13 @@ export const blockRunners: Record<string, CaseRunner> = {
         padding: c["padding"]!,
       }),
     (conv, rec, { image }) => ({ y: conv.forward(rec, image("x")) }),
+  ),
+  ControlNetConditioningEmbedding: block(
+    (w, c) => {
+      const channels: readonly number[] = Object.values(c["conditioning_embedding_out_channels"]!);
+      return new ConditioningEmbedding(w, { in: 3, channels, out: c["out"]! });
+    },
+    (embedding, rec, { image }) => ({ y: embedding.forward(rec, image("x")) }),
   ),
   FeedForward: block(
     (w, c) => new FeedForward(w, c["dim"]!),

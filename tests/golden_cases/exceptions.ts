@@ -11,15 +11,6 @@ export const PENDING: readonly {
   matches(entry: GoldenCase): boolean;
 }[] = [
   {
-    feature: "ControlNet and StableVSR",
-    partial: true,
-    matches: ({ network, controlnet_config, configs }) =>
-      network === "controlnet" || network === "ControlNetConditioningEmbedding" || !!controlnet_config ||
-      !!configs?.["controlnet"],
-  },
-  { feature: "CLIP text encoder", matches: ({ network }) => network === "clip_text" },
-  { feature: "CLIP tokenizer", matches: ({ network }) => network === "clip_tokenizer" },
-  {
     feature: "guidance scale above 1",
     partial: true,
     matches: ({ options }) => options?.["guidance_scale"] > 1,

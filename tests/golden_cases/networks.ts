@@ -1,10 +1,12 @@
+import { parseControlNetConfig } from "../../src/checkpoint/controlnet_config.ts";
 import { parseDGAFNetConfig } from "../../src/checkpoint/dgafnet_config.ts";
 import { parseUNetConfig } from "../../src/checkpoint/unet_config.ts";
 import { parseVAEConfig } from "../../src/checkpoint/vae_config.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
+import { ControlNet } from "../../src/models/controlnet.ts";
 import { DGAFNet } from "../../src/models/dgafnet.ts";
-import { UNet } from "../../src/models/unet.ts";
+import { type Guidance, UNet } from "../../src/models/unet.ts";
 import type { TimeInputs } from "../../src/models/unet_trunk.ts";
 import { VAEDecoder, VAEEncoder } from "../../src/models/vae.ts";
 import type { Weights } from "../../src/nn/weights.ts";
@@ -23,7 +25,13 @@ import {
 } from "./run.ts";
 
 /** Runners by the index's `network`. */
-export const networkRunners: Record<string, CaseRunner> = { unet, dgafnet, vae, raft: runRaftCase };
+export const networkRunners: Record<string, CaseRunner> = {
+  unet,
+  dgafnet,
+  controlnet,
+  vae,
+  raft: runRaftCase,
+};
 
 export function buildUNet(config: GoldenConfig): (w: Weights) => UNet {
   return (w) => new UNet(w, parseUNetConfig(config, "golden"));
@@ -33,13 +41,36 @@ export function buildDGAFNet(config: GoldenConfig): (w: Weights) => DGAFNet {
   return (w) => new DGAFNet(w, parseDGAFNetConfig(config, "golden"));
 }
 
+/** A latent has 4 channels in every case. */
+export function buildControlNet(config: GoldenConfig): (w: Weights) => ControlNet {
+  return (w) => new ControlNet(w, parseControlNetConfig(config, "golden"), 4);
+}
+
 async function unet(gpu: Gpu, golden: Golden): Promise<Computed> {
-  const { config, dgafnet_config, options } = golden.case;
+  const { config, dgafnet_config, controlnet_config, options } = golden.case;
   const from = { case: golden.case, prefix: "unet.", build: buildUNet(config!) };
   return await withGenerated(gpu, from, async (net) => {
     const [z, y] = latentAndFrame(gpu, golden, config!["out_channels"]);
     const context = plainInput(gpu, golden, "context");
     const taps = intermediates(golden, "unet");
+    const conditioningScale = options!["conditioning_scale"] as number;
+    if (controlnet_config) {
+      const guiding = { case: golden.case, prefix: "controlnet.", build: buildControlNet(controlnet_config) };
+      return await withGenerated(gpu, guiding, (controlnet) => {
+        const image = imageInput(gpu, golden, "image");
+        return compute(gpu, (rec) => {
+          const guidance = controlnet.forward(rec, [z, y, image], {
+            context,
+            conditioningScale,
+            ...timeInputs(gpu, golden, controlnet.time),
+          });
+          return {
+            y: net.forward(rec, [z, y], { context, guidance, ...timeInputs(gpu, golden, net.time) }),
+            ...residuals(gpu, golden, { guidance, prefix: "intermediate.controlnet." }),
+          };
+        }, taps);
+      });
+    }
     if (!dgafnet_config) {
       return await compute(
         gpu,
@@ -50,7 +81,6 @@ async function unet(gpu: Gpu, golden: Golden): Promise<Computed> {
     const guiding = { case: golden.case, prefix: "dgafnet.", build: buildDGAFNet(dgafnet_config) };
     return await withGenerated(gpu, guiding, (dgafnet) => {
       const guide = imageInput(gpu, golden, "guide");
-      const conditioningScale = options!["conditioning_scale"] as number;
       return compute(gpu, (rec) => {
         const guidance = dgafnet.forward(rec, [z, y, guide], {
           conditioningScale,
@@ -74,21 +104,48 @@ async function dgafnet(gpu: Gpu, golden: Golden): Promise<Computed> {
         conditioningScale,
         ...timeInputs(gpu, golden, net.time),
       });
-      const outputs: Record<string, Tensor> = {};
-      for (const [name, { role, shape }] of Object.entries(golden.case.tensors)) {
-        if (role !== "output") continue;
-        const [n = 1, c = 1, h = 1, w = 1] = shape;
-        const zero = gpu.tensor([n, h, w, c], "zero");
-        const [side, k] = name.split(".");
-        outputs[name] = side === "down"
-          ? guidance.down(Number(k), zero)
-          : side === "up"
-          ? guidance.up(Number(k), zero)
-          : guidance.mid(zero);
-      }
-      return outputs;
+      return residuals(gpu, golden, { guidance, prefix: "" });
     }, intermediates(golden, "dgafnet"));
   });
+}
+
+async function controlnet(gpu: Gpu, golden: Golden): Promise<Computed> {
+  const { config, options } = golden.case;
+  const from = { case: golden.case, prefix: "controlnet.", build: buildControlNet(config!) };
+  return await withGenerated(gpu, from, (net) => {
+    const [z, y] = latentAndFrame(gpu, golden, 4);
+    const image = imageInput(gpu, golden, "image");
+    return compute(gpu, (rec) => {
+      const guidance = net.forward(rec, [z, y, image], {
+        context: plainInput(gpu, golden, "context"),
+        conditioningScale: options!["conditioning_scale"],
+        ...timeInputs(gpu, golden, net.time),
+      });
+      return {
+        ...residuals(gpu, golden, { guidance, prefix: "" }),
+        // The network adds the embedded image to it in the same dispatch.
+        "intermediate.conv_in": net.conv_in.forward(rec, [z, y]),
+      };
+    }, intermediates(golden, "controlnet"));
+  });
+}
+
+/** The residuals that a case lists as PREFIX + `down.K`, `up.K` or `mid`. */
+function residuals(
+  gpu: Gpu,
+  golden: Golden,
+  { guidance, prefix }: { readonly guidance: Guidance; readonly prefix: string },
+): Record<string, Tensor> {
+  const found: Record<string, Tensor> = {};
+  for (const [name, { shape, channels }] of Object.entries(golden.case.tensors)) {
+    const match = name.startsWith(prefix) && /^(?:(down|up)\.(\d+)|mid)$/.exec(name.slice(prefix.length));
+    if (!match) continue;
+    const [, side, k] = match, [n = 1, c = 1, h = 1, w = 1] = shape;
+    const zero = gpu.tensor([n, h, w, channels?.[2] ?? c], "zero");
+    const add = side === "down" ? guidance.down ?? guidance.skip : guidance.up;
+    found[name] = side ? add!(Number(k), zero) : guidance.mid(zero);
+  }
+  return found;
 }
 
 async function vae(gpu: Gpu, golden: Golden): Promise<Computed> {

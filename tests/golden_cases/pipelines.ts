@@ -6,27 +6,25 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { scale } from "../../src/kernels/elementwise.ts";
-import type { DGAFNet } from "../../src/models/dgafnet.ts";
 import { RAFT } from "../../src/models/raft.ts";
 import type { UNet } from "../../src/models/unet.ts";
 import { VAEDecoder } from "../../src/models/vae.ts";
 import { decodeStage } from "../../src/vsr/decode_stage.ts";
 import { flowStage } from "../../src/vsr/flow_stage.ts";
-import type { Flows } from "../../src/vsr/flows.ts";
+import type { Flows, FlowStep } from "../../src/vsr/flows.ts";
 import { type Clip, copyTensor } from "../../src/vsr/frame_store.ts";
 import type { Noise } from "../../src/vsr/noise.ts";
 import { sampleStage } from "../../src/vsr/sample_stage.ts";
+import { LatentGuide, PictureGuide, type TemporalModule } from "../../src/vsr/temporal_module.ts";
+import type { Weights } from "../../src/nn/weights.ts";
 import { toChannelsLast } from "../_gpu_test.ts";
 import { withGenerated } from "../generated_weights.ts";
-import { type Golden, tensorOf } from "../golden_file.ts";
-import { buildDGAFNet, buildUNet } from "./networks.ts";
+import { type Golden, type GoldenCase, tensorOf } from "../golden_file.ts";
+import { buildControlNet, buildDGAFNet, buildUNet } from "./networks.ts";
 import { type CaseRunner, type Computed, everyNth, plainInput, readPlanar } from "./run.ts";
 
 /** Runners by the index's `network`. */
 export const pipelineRunners: Record<string, CaseRunner> = { pipeline };
-
-/** The pipeline keeps the flow of every fourth pixel of the ×4 frames. */
-const FLOW_STEP = 4;
 
 async function pipeline(gpu: Gpu, golden: Golden): Promise<Computed> {
   const { case: entry } = golden;
@@ -45,41 +43,56 @@ async function pipeline(gpu: Gpu, golden: Golden): Promise<Computed> {
       },
     )
     : frames.count > 1
-    ? storedFlows(gpu, golden)
+    ? storedFlows(gpu, golden, configs["controlnet"] ? 1 : 4)
     : null;
   const context = plainInput(gpu, golden, "prompt");
   const latents = await withGenerated(
     gpu,
     { case: entry, prefix: "unet.", build: buildUNet(configs["unet"]!) },
     (unet) => {
-      const run = (dgafnet: DGAFNet | null) =>
-        sample(gpu, golden, { unet, dgafnet, context, frames, flows, computed });
-      if (!flows) return run(null);
-      return withGenerated(
-        gpu,
-        { case: entry, prefix: "dgafnet.", build: buildDGAFNet(configs["dgafnet"]!) },
-        (dgafnet) => run(dgafnet),
-      );
+      const run = (temporal: TemporalModule | null) =>
+        sample(gpu, golden, { unet, temporal, context, frames, flows, computed });
+      return flows ? withTemporal(gpu, entry, run) : run(null);
     },
   );
-  await withGenerated(
-    gpu,
-    { case: entry, prefix: "vae.", build: (w) => new VAEDecoder(w, parseVAEConfig(configs["vae"], "vae")) },
-    async (decoder) => {
-      computed.set("frames", await decodeFloats(gpu, decoder, latents));
-      const planes: number[] = [];
-      for await (const { data, width, height } of decodeStage(gpu, decoder, { latents, bitDepth: () => 8 })) {
-        for (let c = 0; c < 3; c++) for (let p = 0; p < width * height; p++) planes.push(data[3 * p + c]!);
-      }
-      computed.set("frames_8bit", planes);
-    },
-  );
+  await withGenerated(gpu, vaeOf(entry), async (decoder) => {
+    computed.set("frames", await decodeFloats(gpu, decoder, latents));
+    const planes: number[] = [];
+    for await (const { data, width, height } of decodeStage(gpu, decoder, { latents, bitDepth: () => 8 })) {
+      for (let c = 0; c < 3; c++) for (let p = 0; p < width * height; p++) planes.push(data[3 * p + c]!);
+    }
+    computed.set("frames_8bit", planes);
+  });
   return computed;
+}
+
+function vaeOf(entry: GoldenCase) {
+  const config = parseVAEConfig(entry.configs!["vae"], "vae");
+  return { case: entry, prefix: "vae.", build: (w: Weights) => new VAEDecoder(w, config) };
+}
+
+/** Hands the case's temporal module to `use`. */
+function withTemporal<R>(
+  gpu: Gpu,
+  entry: GoldenCase,
+  use: (temporal: TemporalModule) => Promise<R>,
+): Promise<R> {
+  const { dgafnet, controlnet } = entry.configs!;
+  if (dgafnet) {
+    const from = { case: entry, prefix: "dgafnet.", build: buildDGAFNet(dgafnet) };
+    return withGenerated(gpu, from, (network) => use(new LatentGuide(network)));
+  }
+  const from = { case: entry, prefix: "controlnet.", build: buildControlNet(controlnet!) };
+  return withGenerated(
+    gpu,
+    from,
+    (network) => withGenerated(gpu, vaeOf(entry), (vae) => use(new PictureGuide(network, vae))),
+  );
 }
 
 interface Job {
   readonly unet: UNet;
-  readonly dgafnet: DGAFNet | null;
+  readonly temporal: TemporalModule | null;
   readonly context: Tensor;
   readonly frames: Clip;
   readonly flows: Flows | null;
@@ -87,12 +100,12 @@ interface Job {
 }
 
 /** Runs the sampling stage with the stored random numbers, and notes latents, estimates and guides of every step. */
-async function sample(gpu: Gpu, golden: Golden, { unet, dgafnet, context, frames, flows, computed }: Job) {
+async function sample(gpu: Gpu, golden: Golden, { unet, temporal, context, frames, flows, computed }: Job) {
   const { configs, options } = golden.case;
   const { steps, conditioning_scale, class_label } = options as Record<string, number>;
   const count = frames.count;
   const after: Float32Array[] = [], clean: Float32Array[] = [];
-  const latents = await sampleStage(gpu, { unet, dgafnet, context }, {
+  const latents = await sampleStage(gpu, { unet, temporal, context }, {
     frames,
     flows,
     noise: new StoredNoise(gpu, golden),
@@ -156,12 +169,12 @@ class StoredNoise implements Noise {
 }
 
 /** Stored flows (T-1, 4h, 4w, 2), at the density the pipeline keeps. */
-function storedFlows(gpu: Gpu, golden: Golden): Flows {
+function storedFlows(gpu: Gpu, golden: Golden, step: FlowStep): Flows {
   function direction(name: string): Tensor[] {
     const { shape, data } = tensorOf(golden, name);
     const [count = 0, height = 1, width = 1] = shape;
-    const h = height / FLOW_STEP, w = width / FLOW_STEP, size = h * w * 2;
-    const sparse = everyNth(data, shape, FLOW_STEP);
+    const h = height / step, w = width / step, size = h * w * 2;
+    const sparse = everyNth(data, shape, step);
     return Array.from(
       { length: count },
       (_, i) => gpu.tensor([1, h, w, 2], `${name} ${i}`, sparse.slice(i * size, (i + 1) * size)),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
-import { gruUpdate, multiply, residualRelu, scale } from "../../src/kernels/elementwise.ts";
+import { add, gruUpdate, multiply, residualRelu, scale } from "../../src/kernels/elementwise.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
 import { assertSameInBands } from "../_banded.ts";
 import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
@@ -14,18 +14,20 @@ function recordAll(rec: Recorder, [a, b, c]: readonly [Tensor, Tensor, Tensor]):
     residualRelu(rec, a, b, { label: "residual" }),
     multiply(rec, a, b, { label: "multiply" }),
     gruUpdate(rec, { h: a, z: b, q: c, label: "gru" }),
+    add(rec, a, b, { label: "add" }),
   ];
 }
 
 for (const shape of SHAPES) {
-  gpuTest(`residualRelu(), multiply() and gruUpdate() equal the loops for [${shape}]`, async (gpu) => {
+  gpuTest(`residualRelu(), multiply(), gruUpdate() and add() equal the loops for [${shape}]`, async (gpu) => {
     const [a, aData] = signalTensor(gpu, `a ${shape}`, shape);
     const [b, bData] = signalTensor(gpu, `b ${shape}`, shape);
     const [c, cData] = signalTensor(gpu, `c ${shape}`, shape);
-    const [sum, product, state] = await evaluate(gpu, (rec) => recordAll(rec, [a, b, c]));
-    assertAllClose(sum!, loops.residualRelu(aData, bData), TOLERANCE.f32);
+    const [residual, product, state, sum] = await evaluate(gpu, (rec) => recordAll(rec, [a, b, c]));
+    assertAllClose(residual!, loops.residualRelu(aData, bData), TOLERANCE.f32);
     assertAllClose(product!, loops.multiply(aData, bData), TOLERANCE.f32);
     assertAllClose(state!, loops.gruUpdate(aData, bData, cData), TOLERANCE.f32);
+    assertAllClose(sum!, loops.add(aData, bData), TOLERANCE.f32);
   });
 }
 

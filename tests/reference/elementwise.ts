@@ -3,6 +3,11 @@ export function residualRelu(a: ArrayLike<number>, b: ArrayLike<number>): Float6
   return Float64Array.from(a, (v, i) => Math.max(v + b[i]!, 0));
 }
 
+/** `a` + `b`. */
+export function add(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  return Float64Array.from(a, (v, i) => v + b[i]!);
+}
+
 /** `a` · `b`. */
 export function multiply(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
   return Float64Array.from(a, (v, i) => v * b[i]!);

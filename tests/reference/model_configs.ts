@@ -29,27 +29,31 @@ const TRUNK: Readonly<Record<string, Key>> = {
   mid_block_scale_factor: fixed(1),
 };
 
+const ATTENTION_TRUNK: Readonly<Record<string, Key>> = {
+  ...TRUNK,
+  down_block_types: key(listOf(oneOf("DownBlock2D", "CrossAttnDownBlock2D"), 1, 8), [
+    ...Array(3).fill("CrossAttnDownBlock2D"),
+    "DownBlock2D",
+  ]),
+  only_cross_attention: key(either(isBoolean, listOf(isBoolean, 1, 8)), false),
+  attention_head_dim: key(either(whole(1, 1024), listOf(whole(1, 1024), 1, 8)), 8),
+  cross_attention_dim: key(whole(1, 16_384), 1280),
+  use_linear_projection: { ok: (value) => value === true, fallback: undefined },
+  mid_block_type: fixed("UNetMidBlock2DCrossAttn"),
+  transformer_layers_per_block: fixed(1),
+};
+
 /** Reads `unet/config.json`. */
 export function unetConfig(json: StrictJson): Values {
   const read = readKeys(json, {
     keys: {
-      ...TRUNK,
+      ...ATTENTION_TRUNK,
       _class_name: fixed("UNet2DConditionModel"),
       out_channels: key(CHANNELS, 4),
-      down_block_types: key(listOf(oneOf("DownBlock2D", "CrossAttnDownBlock2D"), 1, 8), [
-        ...Array(3).fill("CrossAttnDownBlock2D"),
-        "DownBlock2D",
-      ]),
       up_block_types: key(listOf(oneOf("UpBlock2D", "CrossAttnUpBlock2D"), 1, 8), [
         "UpBlock2D",
         ...Array(3).fill("CrossAttnUpBlock2D"),
       ]),
-      only_cross_attention: key(either(isBoolean, listOf(isBoolean, 1, 8)), false),
-      attention_head_dim: key(either(whole(1, 1024), listOf(whole(1, 1024), 1, 8)), 8),
-      cross_attention_dim: key(whole(1, 16_384), 1280),
-      use_linear_projection: { ok: (value) => value === true, fallback: undefined },
-      mid_block_type: fixed("UNetMidBlock2DCrossAttn"),
-      transformer_layers_per_block: fixed(1),
       attention_type: fixed("default"),
       time_embedding_type: fixed("positional"),
       resnet_out_scale_factor: fixed(1),
@@ -58,15 +62,35 @@ export function unetConfig(json: StrictJson): Values {
     },
     harmless: ["sample_size", "dropout", "upcast_attention", "addition_embed_type_num_heads"],
   });
+  return withAttention(read, read.up_block_types as string[]);
+}
+
+/** Reads `controlnet/config.json`. */
+export function controlnetConfig(json: StrictJson): Values {
+  const read = readKeys(json, {
+    keys: {
+      ...ATTENTION_TRUNK,
+      _class_name: fixed("ControlNetModel"),
+      conditioning_channels: key(CHANNELS, 3),
+      conditioning_embedding_out_channels: key(listOf(CHANNELS, 1, 8), [16, 32, 96, 256]),
+      controlnet_conditioning_channel_order: fixed("rgb"),
+    },
+    harmless: ["sample_size", "upcast_attention", "addition_embed_type_num_heads"],
+  });
+  return withAttention(read, null);
+}
+
+/** Checks what lists of the way down, and of the way `up` if any, must have in common; a value per block each. */
+function withAttention(read: Values, up: string[] | null): Values {
   const channels = read.block_out_channels as number[], blocks = channels.length;
-  const down = read.down_block_types as string[], up = read.up_block_types as string[];
+  const down = read.down_block_types as string[];
   const heads = perBlock(read.attention_head_dim, blocks) as number[];
   const crossOnly = perBlock(read.only_cross_attention, blocks);
-  check([down, up, heads, crossOnly].every((list) => list.length === blocks));
+  check([down, up ?? down, heads, crossOnly].every((list) => list.length === blocks));
   checkTrunk(read);
   channels.forEach((count, i) => {
     const attends = i === blocks - 1 || down[i]!.startsWith("Cross") ||
-      up[blocks - 1 - i]!.startsWith("Cross");
+      up?.[blocks - 1 - i]?.startsWith("Cross");
     check(!attends || count % heads[i]! === 0);
   });
   return { ...read, heads, only_cross_attention: crossOnly };
@@ -211,6 +235,7 @@ export function modelIndex(json: StrictJson): Values {
       vae: part("AutoencoderKL"),
       scheduler: part("DDPMScheduler", "DDIMScheduler"),
       dgafnet: part("DGAFNetModel"),
+      controlnet: part("ControlNetModel"),
       flow: part("RAFT"),
       num_inference_steps: key(whole(1, 100_000), 50),
       conditioning_scale: key(within(0, 100), 1),

@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { encodePng } from "../../src/media/png.ts";
 import { diskNeed } from "../../src/vsr/disk_need.ts";
 
-const MODEL = { latentChannels: 4, hasFlows: true };
+const MODEL = { latentChannels: 4, flowStep: 4 } as const;
 
 Deno.test("diskNeed() counts flows once, latents and estimate three times, and each frame by its depth", () => {
   const { state, frames } = diskNeed({ width: 10, height: 6, bitDepths: [8, 16, 8] }, MODEL);
@@ -11,9 +11,15 @@ Deno.test("diskNeed() counts flows once, latents and estimate three times, and e
   strictEqual(frames, rows.reduce((sum, bytes) => sum + bytes + 5 + 1024, 0));
 });
 
+Deno.test("diskNeed() counts 16 times as much for flows of every pixel of the ×4 frames", () => {
+  const clip = { width: 10, height: 6, bitDepths: [8, 8] as const };
+  const dense = diskNeed(clip, { ...MODEL, flowStep: 1 }).state - diskNeed(clip, MODEL).state;
+  strictEqual(dense, (16 - 1) * 2 * 2 * 4 * 60);
+});
+
 Deno.test("diskNeed() has no flows without guidance, nor for one frame", () => {
   const size = { width: 10, height: 6 };
-  const unguided = { ...MODEL, hasFlows: false };
+  const unguided = { ...MODEL, flowStep: null };
   strictEqual(diskNeed({ ...size, bitDepths: [8, 8] }, unguided).state, 3 * 3 * 16 * 60);
   deepStrictEqual(
     diskNeed({ ...size, bitDepths: [8] }, MODEL),

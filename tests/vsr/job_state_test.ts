@@ -8,7 +8,6 @@ import { readTensors } from "../../src/vsr/read_tensors.ts";
 import { gpuTest, signalTensor } from "../_gpu_test.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
 
-const SIZE = { height: 3, width: 5 };
 const FLOW_SHAPE = [1, 3, 5, 2], LATENT_SHAPE = [1, 3, 5, 4];
 
 function jobTest(name: string, body: (gpu: Gpu, job: JobFolder, dir: string) => Promise<void>): void {
@@ -62,7 +61,7 @@ jobTest("loadFlows() joins what saveFlows() kept in several goes", async (gpu, j
     "flows/000000002-000000003.safetensors",
   ]);
   deepStrictEqual(keptWork(job), { pairs: 3, frameSteps: 0 });
-  const kept = await loadFlows(gpu, job, { ...SIZE, count: 4 });
+  const kept = await loadFlows(gpu, job, { shape: FLOW_SHAPE, count: 4 });
   deepStrictEqual(await values(gpu, kept.forward), await values(gpu, forward));
   deepStrictEqual(await values(gpu, kept.backward), await values(gpu, backward));
   for (const flow of [...forward, ...backward, ...kept.forward, ...kept.backward]) gpu.free(flow);
@@ -73,10 +72,10 @@ jobTest(
   async (gpu, job) => {
     const { forward, backward } = flowsOf(gpu, 2);
     await saveFlows(gpu, job, { flows: { forward, backward: [] }, from: 0 });
-    const kept = await loadFlows(gpu, job, { ...SIZE, count: 3, directions: 1 });
+    const kept = await loadFlows(gpu, job, { shape: FLOW_SHAPE, count: 3, directions: 1 });
     deepStrictEqual(await values(gpu, kept.forward), await values(gpu, forward));
     deepStrictEqual(kept.backward, []);
-    const both = await loadFlows(gpu, job, { ...SIZE, count: 3 });
+    const both = await loadFlows(gpu, job, { shape: FLOW_SHAPE, count: 3 });
     deepStrictEqual(both, { forward: [], backward: [] });
     for (const flow of [...forward, ...backward, ...kept.forward]) gpu.free(flow);
   },
@@ -89,7 +88,7 @@ jobTest("loadFlows() ends before a damaged file", async (gpu, job, dir) => {
     await saveFlows(gpu, job, { flows: part, from: to - 1 });
   }
   await Deno.truncate(`${dir}/.dgaf-vsr-job/${job.list("flows")[1]}`, 100);
-  const kept = await loadFlows(gpu, job, { ...SIZE, count: 4 });
+  const kept = await loadFlows(gpu, job, { shape: FLOW_SHAPE, count: 4 });
   deepStrictEqual([kept.forward.length, kept.backward.length], [1, 1]);
   for (const flow of [flows, kept].flatMap(({ forward, backward }) => [...forward, ...backward])) {
     gpu.free(flow);
@@ -131,6 +130,6 @@ jobTest("loadSamples() and loadFlows() pass over what is of another size", async
   await saveFlows(gpu, job, { flows, from: 0 });
   strictEqual(await loadSamples(gpu, job, { shape: [1, 5, 3, 4], count: 1 }), null);
   strictEqual(await loadSamples(gpu, job, { shape: LATENT_SHAPE, count: 2 }), null);
-  deepStrictEqual((await loadFlows(gpu, job, { height: 5, width: 3, count: 2 })).forward, []);
+  deepStrictEqual((await loadFlows(gpu, job, { shape: [1, 5, 3, 2], count: 2 })).forward, []);
   for (const tensor of [...latents, ...flows.forward, ...flows.backward]) gpu.free(tensor);
 });

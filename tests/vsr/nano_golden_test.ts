@@ -14,6 +14,7 @@ import { decodeStage } from "../../src/vsr/decode_stage.ts";
 import { flowStage } from "../../src/vsr/flow_stage.ts";
 import { FrameStore } from "../../src/vsr/frame_store.ts";
 import { sampleStage } from "../../src/vsr/sample_stage.ts";
+import { LatentGuide } from "../../src/vsr/temporal_module.ts";
 import { assertGolden } from "../_assert.ts";
 import { gpuTest, toChannelsLast } from "../_gpu_test.ts";
 import { signal } from "../generated.ts";
@@ -57,7 +58,7 @@ gpuTest("the bundled model reproduces the reference on real frames", async (gpu)
   const { data, shape } = await model.readEmptyPrompt();
   const networks = {
     unet: await load("unet", (w) => new UNet(w, configs.unet)),
-    dgafnet: await load("dgafnet", (w) => new DGAFNet(w, configs.dgafnet!)),
+    temporal: new LatentGuide(await load("dgafnet", (w) => new DGAFNet(w, configs.dgafnet!))),
     context: gpu.tensor([1, ...shape], "prompt", data),
   };
   const scheduler = new Scheduler(configs.scheduler);

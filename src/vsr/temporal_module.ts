@@ -1,0 +1,84 @@
+import type { ModelConfigs } from "../checkpoint/model_folder.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { scale } from "../kernels/elementwise.ts";
+import { flowWarp, ogwm } from "../kernels/flow_warp.ts";
+import type { ControlNet } from "../models/controlnet.ts";
+import type { DGAFNet } from "../models/dgafnet.ts";
+import type { Guidance } from "../models/unet.ts";
+import type { VAEDecoder } from "../models/vae.ts";
+import type { FlowStep } from "./flows.ts";
+
+/** Factor at which OGWM warps the latent estimate; the paper's ablation chose 4. */
+const OGWM_FACTOR = 4;
+
+/** What a temporal module sees beside latent, frame and guide. */
+export interface TemporalInputs {
+  /** Sinusoid of the timestep, [1, 1, block_out_channels[0]]. */
+  readonly sinusoid: Tensor;
+  /** Row of the class embedding [1, 1, D], where the network has classes. */
+  readonly classEmbedding: Tensor | null;
+  /** Text embedding [1, S, D]. */
+  readonly context: Tensor;
+  /** Factor of all residuals. */
+  readonly conditioningScale: number;
+}
+
+/** Guides a frame by the one visited before it. */
+export interface TemporalModule {
+  /** Makes the residuals. */
+  readonly network: DGAFNet | ControlNet;
+  /** The density of the flows that `align()` takes. */
+  readonly flowStep: FlowStep;
+  /** Clean estimate of the frame visited before [1, h, w, L], warped along the flow between the two → guide. */
+  align(rec: Recorder, clean: Tensor, flow: Tensor): Tensor;
+  /** Noisy latent [1, h, w, L], frame [1, h, w, 3] and guide → residuals for the UNet. */
+  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): Guidance;
+}
+
+/** The density of the flows that a model's temporal module reads; null where the model has none. */
+export function flowStepOf({ dgafnet, controlnet }: ModelConfigs): FlowStep | null {
+  return dgafnet ? OGWM_FACTOR : controlnet ? 1 : null;
+}
+
+/** DGAF-VSR's: the estimate is warped as a latent, and DGAFNet sees that. */
+export class LatentGuide implements TemporalModule {
+  readonly flowStep = OGWM_FACTOR;
+  readonly network: DGAFNet;
+
+  constructor(network: DGAFNet) {
+    this.network = network;
+  }
+
+  /** → guide [1, h, w, L]. */
+  align(rec: Recorder, clean: Tensor, flow: Tensor): Tensor {
+    return ogwm(rec, clean, flow, { factor: OGWM_FACTOR, mode: "bilinear", label: "ogwm" });
+  }
+
+  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): Guidance {
+    return this.network.forward(rec, images, inputs);
+  }
+}
+
+/** StableVSR's: the estimate is decoded, the picture is warped, and ControlNet sees that. */
+export class PictureGuide implements TemporalModule {
+  readonly flowStep = 1;
+  readonly network: ControlNet;
+  readonly #vae: VAEDecoder;
+
+  constructor(network: ControlNet, vae: VAEDecoder) {
+    this.network = network;
+    this.#vae = vae;
+  }
+
+  /** → guide [1, 4h, 4w, 3], around [-1, 1]. */
+  align(rec: Recorder, clean: Tensor, flow: Tensor): Tensor {
+    const factor = 1 / this.#vae.config.scaling_factor;
+    const picture = this.#vae.forward(rec, scale(rec, clean, { factor, label: "unscale estimate" }));
+    return flowWarp(rec, picture, flow, { label: "warp picture" });
+  }
+
+  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): Guidance {
+    return this.network.forward(rec, images, inputs);
+  }
+}
