@@ -4,6 +4,7 @@
 //   1 multiply  y = a · b
 //   2 GRU       y = (1 - b) · a + b · c
 //   3 scale     y = a · factor
+//   4 add       y = a + b
 //
 //   a, b, c, y  f32; b and c only where the formula has them
 // One invocation per vec4 of the bound range. Zero padding channels stay zero.
@@ -36,6 +37,7 @@ fn main(
     case 1u: { y[i] = a[i] * b[i]; }
     case 2u: { y[i] = (1.0 - b[i]) * a[i] + b[i] * c[i]; }
     case 3u: { y[i] = a[i] * params.factor; }
+    case 4u: { y[i] = a[i] + b[i]; }
     default: { y[i] = max(a[i] + b[i], vec4<f32>()); }
   }
 }
