@@ -232,6 +232,8 @@ export class Upscaler {
       yield* this.#decode(latents, { ...control, ...inputs });
       await gpu.done(); // whatever went wrong unnoticed must not look like success
     } finally {
+      // A process that ends while shaders of a software adapter still run may crash.
+      await gpu.done().catch(() => {});
       for (const flow of [...flows?.forward ?? [], ...flows?.backward ?? []]) gpu.free(flow);
       for (const latent of [...kept?.latents ?? [], ...latents]) gpu.free(latent);
       if (kept) gpu.free(kept.clean);
