@@ -16,7 +16,8 @@
  *
  * @module
  */
-export { UPSCALE_FACTOR, type UpscaleOptions, Upscaler, type UpscalerOptions } from "./src/vsr/upscaler.ts";
+export { UPSCALE_FACTOR, Upscaler, type UpscalerOptions } from "./src/vsr/upscaler.ts";
+export type { ClipSettings, UpscaleOptions } from "./src/vsr/clip_settings.ts";
 export type { TuningOptions } from "./src/vsr/tuning_cache.ts";
 export type { StageTime } from "./src/vsr/estimate_time.ts";
 export type { FittedPlan, Precision } from "./src/vsr/memory_limit.ts";

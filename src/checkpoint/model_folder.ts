@@ -1,46 +1,35 @@
 import { join } from "node:path";
 import { escapeName } from "../text/escape_name.ts";
 import { containedFile, requiredFile } from "./contained_file.ts";
-import { type ControlNetConfig, parseControlNetConfig } from "./controlnet_config.ts";
-import { type DGAFNetConfig, parseDGAFNetConfig } from "./dgafnet_config.ts";
 import { CheckpointError, ConfigError, MissingModelError } from "./errors.ts";
 import { FlowFiles } from "./flow_files.ts";
+import { isFolder } from "./is_folder.ts";
 import { locateWeights } from "./locate_weights.ts";
-import { type ModelIndex, parseModelIndex } from "./model_index.ts";
+import { CONFIG_FILES, type ModelConfigs, problemsBetweenParts } from "./model_configs.ts";
+import { parseModelIndex } from "./model_index.ts";
 import { MAX_CONFIG_BYTES, readJson } from "./read_json.ts";
-import type { RAFTConfig } from "./raft_config.ts";
 import { SafetensorsFile } from "./safetensors.ts";
-import { parseSchedulerConfig, type SchedulerConfig } from "./scheduler_config.ts";
-import { parseUNetConfig, type UNetConfig } from "./unet_config.ts";
+import { parseSchedulerConfig } from "./scheduler_config.ts";
+import { TEMPORAL_PARTS, TemporalFiles, type TemporalPart } from "./temporal_files.ts";
 import { readTextEncoderFolder, textEncoderFiles, type TextEncoderFolder } from "./text_encoder_folder.ts";
-import { parseVAEConfig, type VAEConfig } from "./vae_config.ts";
+import { parseUNetConfig } from "./unet_config.ts";
+import { parseVAEConfig } from "./vae_config.ts";
 import { openWeights, weightFileNames, type WeightFiles } from "./weight_source.ts";
 
-const INDEX = "model_index.json";
-const SCHEDULER = "scheduler/scheduler_config.json";
 const EMPTY_PROMPT = "text_encoder/empty_prompt.safetensors";
-const TEXT_ENCODER = "text_encoder/config.json";
-/** Channels of a low-resolution frame, which the UNet sees beside the latent. */
-const FRAME_CHANNELS = 3;
-const VAE_FACTOR = 4;
 /** CLIP's text encoder gives 77. */
 const MAX_PROMPT_TOKENS = 1024;
 
 /** A part of the model that has weights. */
-export type ModelPart = "unet" | "vae" | "dgafnet" | "controlnet" | "flow";
+export type ModelPart = "unet" | "vae" | TemporalPart | "flow";
+/** Those that are always there and lie in the model's folder. */
+const OWN_PARTS = ["unet", "vae"] as const;
 
-/** The parsed configurations of a model folder. */
-export interface ModelConfigs {
-  readonly index: ModelIndex;
-  readonly unet: UNetConfig;
-  readonly vae: VAEConfig;
-  readonly scheduler: SchedulerConfig;
-  /** DGAF-VSR's temporal module. A model without any upscales frames one by one. */
-  readonly dgafnet: DGAFNetConfig | null;
-  /** StableVSR's temporal module; never together with `dgafnet`. */
-  readonly controlnet: ControlNetConfig | null;
-  /** Optical flow; never null where there is a temporal module. */
-  readonly flow: RAFTConfig | null;
+/** What of a model's files is not known from its configurations alone. */
+interface ModelFiles {
+  readonly textEncoder: TextEncoderFolder | null;
+  readonly temporal: TemporalFiles | null;
+  readonly flow: FlowFiles | null;
 }
 
 /** A model on disk: checked configurations, and weights to open. */
@@ -49,26 +38,22 @@ export class ModelFolder {
   readonly configs: ModelConfigs;
   /** Null where the empty prompt is there already encoded: then the text encoder is not needed. */
   readonly textEncoder: TextEncoderFolder | null;
+  readonly #temporal: TemporalFiles | null;
   readonly #flow: FlowFiles | null;
 
-  /** `flow` has the optical flow's files, and is null where `configs.flow` is. */
-  constructor(
-    path: string,
-    { configs, textEncoder, flow }: {
-      readonly configs: ModelConfigs;
-      readonly textEncoder: TextEncoderFolder | null;
-      readonly flow: FlowFiles | null;
-    },
-  ) {
+  /** `configs` are those of the parts; `temporal` and `flow` are null where theirs are. */
+  constructor(path: string, configs: ModelConfigs, { textEncoder, temporal, flow }: ModelFiles) {
     this.path = path;
     this.configs = configs;
     this.textEncoder = textEncoder;
+    this.#temporal = temporal;
     this.#flow = flow;
   }
 
   /** Opens the weights of `part`; close them after use. Errors as `openWeights`. */
   openWeights(part: ModelPart): Promise<WeightFiles> {
     if (part === "flow" && this.#flow) return this.#flow.openWeights();
+    if (part === this.#temporal?.part) return this.#temporal.openWeights();
     return openWeights(this.path, part);
   }
 
@@ -77,16 +62,14 @@ export class ModelFolder {
    * encodes it.
    */
   async files(): Promise<Map<string, string>> {
-    const parts = (["unet", "vae", "dgafnet", "controlnet"] as const).filter((part) =>
-      this.configs[part] !== null
-    );
-    const names = [INDEX, SCHEDULER];
+    const names: string[] = [CONFIG_FILES.index, CONFIG_FILES.scheduler];
+    if (this.configs.low_res_scheduler) names.push(CONFIG_FILES.lowResScheduler);
     names.push(...this.textEncoder ? await textEncoderFiles(this.path) : [EMPTY_PROMPT]);
-    for (const part of parts) {
+    for (const part of OWN_PARTS) {
       const weights = await locateWeights(this.path, part);
       names.push(`${part}/config.json`, ...await weightFileNames(this.path, weights));
     }
-    const files = new Map(await this.#flow?.files());
+    const files = new Map([...await this.#flow?.files() ?? [], ...await this.#temporal?.files() ?? []]);
     for (const name of names) files.set(name, await requiredFile(this.path, name));
     return files;
   }
@@ -125,6 +108,8 @@ export class ModelFolder {
 export interface ModelFolderOptions {
   /** Path of optical flow weights to use instead of the model's `flow/`: a folder like it, or one file. */
   readonly flow?: string | undefined;
+  /** Path of a temporal module to use instead of the model's: a folder like its `dgafnet/` or `controlnet/`. */
+  readonly temporal?: string | undefined;
 }
 
 /**
@@ -133,29 +118,28 @@ export interface ModelFolderOptions {
  */
 export async function openModelFolder(
   path: string,
-  { flow: flowPath }: ModelFolderOptions = {},
+  { flow: flowPath, temporal: temporalPath }: ModelFolderOptions = {},
 ): Promise<ModelFolder> {
   const root = await realFolder(path);
-  const has = (folder: string) => isFolder(join(root, folder));
-  const modules: ModelPart[] = [];
-  for (const module of ["dgafnet", "controlnet"] as const) if (await has(module)) modules.push(module);
-  if (modules.length > 1) {
-    throw new ConfigError(`Cannot use model "${escapeName(path)}"`, [
-      `it has ${modules.join(" and ")}, wanted one temporal module at most: remove the folder of the other`,
-    ]);
-  }
-  const temporal = modules.length > 0;
-  const parts: ModelPart[] = ["unet", "vae", ...modules];
-  if (flowPath !== undefined && !temporal) {
+  const temporal = temporalPath === undefined
+    ? await findTemporal(root, path)
+    : await TemporalFiles.at(temporalPath);
+  if (flowPath !== undefined && temporal === null) {
     throw new ConfigError(`Cannot use flow "${escapeName(flowPath)}"`, [
       "the model has no temporal module, so it takes no flow: leave the flow out, or use a model with dgafnet or " +
       "controlnet",
     ]);
   }
   let flow = flowPath === undefined ? null : await FlowFiles.at(flowPath);
-  const missing = await missingParts(root, parts);
-  if (flow === null && (temporal || await has("flow"))) {
-    flow = await withoutMissing(missing, () => FlowFiles.in(root, "flow"));
+  const missing = await missingParts(root, temporal?.isApart === false ? temporal.part : null);
+  if (flow === null) {
+    if (await isFolder(join(root, "flow"))) {
+      flow = await withoutMissing(missing, () => FlowFiles.in(root, "flow"));
+    } else if (temporal) {
+      missing.push(
+        "flow: put torchvision's weights of raft_large there as a .pth file, or pass them with --flow",
+      );
+    }
   }
   const textEncoder = await containedFile(root, EMPTY_PROMPT) === null
     ? await findTextEncoder(root, missing)
@@ -166,8 +150,21 @@ export async function openModelFolder(
       missing,
     );
   }
-  const configs = await readConfigs(root, { parts, textEncoder, flow });
-  return new ModelFolder(root, { configs, textEncoder, flow });
+  const files = { textEncoder, temporal, flow };
+  return new ModelFolder(root, await readConfigs(root, files), files);
+}
+
+/** The model's own temporal module; null where there is none. */
+async function findTemporal(root: string, path: string): Promise<TemporalFiles | null> {
+  const parts: TemporalPart[] = [];
+  for (const part of TEMPORAL_PARTS) if (await isFolder(join(root, part))) parts.push(part);
+  const [part, ...rivals] = parts;
+  if (rivals.length > 0) {
+    throw new ConfigError(`Cannot use model "${escapeName(path)}"`, [
+      `it has ${parts.join(" and ")}, wanted one temporal module at most: remove the folder of the other`,
+    ]);
+  }
+  return part === undefined ? null : TemporalFiles.in(root, part);
 }
 
 async function realFolder(path: string): Promise<string> {
@@ -179,18 +176,16 @@ async function realFolder(path: string): Promise<string> {
   return await Deno.realPath(path);
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-    throw error;
-  }
-}
-
-async function missingParts(root: string, parts: readonly ModelPart[]): Promise<string[]> {
+async function missingParts(root: string, temporal: TemporalPart | null): Promise<string[]> {
   const missing: string[] = [];
-  for (const name of [INDEX, SCHEDULER, ...parts.map((part) => `${part}/config.json`)]) {
+  const parts = temporal === null ? OWN_PARTS : [...OWN_PARTS, temporal];
+  for (
+    const name of [
+      CONFIG_FILES.index,
+      CONFIG_FILES.scheduler,
+      ...parts.map((part) => `${part}/config.json`),
+    ]
+  ) {
     if (await containedFile(root, name) === null) missing.push(`${name}: copy it from the model's source`);
   }
   for (const part of parts) {
@@ -201,7 +196,7 @@ async function missingParts(root: string, parts: readonly ModelPart[]): Promise<
 
 /** What encodes the empty prompt where that is not there; what is missing is added to the list `missing`. */
 async function findTextEncoder(root: string, missing: string[]): Promise<TextEncoderFolder | null> {
-  if (await containedFile(root, TEXT_ENCODER) === null) {
+  if (await containedFile(root, CONFIG_FILES.textEncoder) === null) {
     missing.push(
       `${EMPTY_PROMPT}: copy text_encoder and tokenizer from the model's source, or save the text encoder's output ` +
         'for the prompt "" there as tensor "prompt_embeds"',
@@ -225,11 +220,7 @@ async function withoutMissing<T>(missing: string[], look: () => Promise<T>): Pro
 
 async function readConfigs(
   root: string,
-  { parts, textEncoder, flow: flowFiles }: {
-    readonly parts: readonly ModelPart[];
-    readonly textEncoder: TextEncoderFolder | null;
-    readonly flow: FlowFiles | null;
-  },
+  { textEncoder, temporal: temporalFiles, flow: flowFiles }: ModelFiles,
 ): Promise<ModelConfigs> {
   const problems: string[] = [];
   async function collect<T>(readConfig: () => Promise<T>): Promise<T | null> {
@@ -247,114 +238,32 @@ async function readConfigs(
       parse(await readJson(path, { label: name, maxBytes: MAX_CONFIG_BYTES }), name)
     );
   }
-  const index = await read(INDEX, parseModelIndex);
+  const index = await read(CONFIG_FILES.index, parseModelIndex);
   const unet = await read("unet/config.json", parseUNetConfig);
   const vae = await read("vae/config.json", parseVAEConfig);
-  const scheduler = await read(SCHEDULER, parseSchedulerConfig);
-  const dgafnet = parts.includes("dgafnet") ? await read("dgafnet/config.json", parseDGAFNetConfig) : null;
-  const controlnet = parts.includes("controlnet")
-    ? await read("controlnet/config.json", parseControlNetConfig)
-    : null;
+  const scheduler = await read(CONFIG_FILES.scheduler, parseSchedulerConfig);
+  const isNoised = index?.low_res_scheduler && unet && unet.num_class_embeds !== null;
+  const lowResScheduler = isNoised ? await read(CONFIG_FILES.lowResScheduler, parseSchedulerConfig) : null;
+  const temporal = temporalFiles && await collect(() => temporalFiles.readConfig());
   const flow = flowFiles && await collect(() => flowFiles.readConfig());
   if (problems.length === 0) {
     const configs = {
-      index: index!,
+      index: temporalFiles?.isApart
+        ? { ...index!, conditioning_scale: temporal!.dgafnet?.conditioning_scale ?? 1 } // not the index's module
+        : index!,
       unet: unet!,
       vae: vae!,
       scheduler: scheduler!,
-      dgafnet,
-      controlnet,
+      low_res_scheduler: lowResScheduler,
+      dgafnet: temporal?.dgafnet ?? null,
+      controlnet: temporal?.controlnet ?? null,
       flow,
     };
-    problems.push(...problemsBetweenParts(configs, textEncoder));
+    problems.push(...problemsBetweenParts(configs, {
+      textEncoder: textEncoder && textEncoder.config,
+      temporal: temporalFiles && temporalFiles.label,
+    }));
     if (problems.length === 0) return configs;
   }
   throw new ConfigError(`Cannot use model "${escapeName(root)}"`, problems);
-}
-
-/** Parts that were trained together agree on these; others cannot be connected. */
-function problemsBetweenParts(
-  { index, unet, vae, scheduler, dgafnet, controlnet }: ModelConfigs,
-  textEncoder: TextEncoderFolder | null,
-): string[] {
-  const problems: string[] = [];
-  function same(
-    key: string,
-    { found, wanted, like }: { found: unknown; wanted: unknown; like: string },
-  ): void {
-    const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
-    if (a !== b) problems.push(`${key} is ${a}, wanted ${b} (${like})`);
-  }
-  const latent = { wanted: vae.latent_channels, like: "latent_channels of vae/config.json" };
-  same("unet/config.json: out_channels", { found: unet.out_channels, ...latent });
-  same("unet/config.json: in_channels", {
-    found: unet.in_channels,
-    wanted: vae.latent_channels + FRAME_CHANNELS,
-    like: `latent_channels of vae/config.json and ${FRAME_CHANNELS} channels of the frame`,
-  });
-  same("vae/config.json: 2^(entries of block_out_channels - 1)", {
-    found: 2 ** (vae.block_out_channels.length - 1),
-    wanted: VAE_FACTOR,
-    like: "the upscaling factor",
-  });
-  if (scheduler.num_train_timesteps < index.num_inference_steps) {
-    problems.push(
-      `${INDEX}: num_inference_steps is ${index.num_inference_steps}, wanted at most num_train_timesteps of ` +
-        `${SCHEDULER}, ${scheduler.num_train_timesteps}`,
-    );
-  }
-  if (index.scheduler_class !== null) {
-    same(`${SCHEDULER}: _class_name`, {
-      found: scheduler.class_name,
-      wanted: index.scheduler_class,
-      like: INDEX,
-    });
-  }
-  if (dgafnet) {
-    same("dgafnet/config.json: conditioning_channels", { found: dgafnet.conditioning_channels, ...latent });
-  }
-  if (textEncoder) {
-    same(`${TEXT_ENCODER}: hidden_size`, {
-      found: textEncoder.config.hidden_size,
-      wanted: unet.cross_attention_dim,
-      like: "cross_attention_dim of unet/config.json",
-    });
-  }
-  for (const [part, module] of Object.entries({ dgafnet, controlnet })) {
-    for (
-      const key of ["in_channels", "block_out_channels", "layers_per_block", "num_class_embeds"] as const
-    ) {
-      if (!module) continue;
-      same(`${part}/config.json: ${key}`, {
-        found: module[key],
-        wanted: unet[key],
-        like: "as unet/config.json",
-      });
-    }
-  }
-  if (controlnet) {
-    same("controlnet/config.json: cross_attention_dim", {
-      found: controlnet.cross_attention_dim,
-      wanted: unet.cross_attention_dim,
-      like: "as unet/config.json",
-    });
-    same("controlnet/config.json: conditioning_channels", {
-      found: controlnet.conditioning_channels,
-      wanted: FRAME_CHANNELS,
-      like: "channels of a decoded frame",
-    });
-    same("controlnet/config.json: 2^(entries of conditioning_embedding_out_channels - 1)", {
-      found: 2 ** (controlnet.conditioning_embedding_out_channels.length - 1),
-      wanted: VAE_FACTOR,
-      like: "the upscaling factor",
-    });
-  }
-  if (dgafnet && dgafnet.conditioning_scale !== null) {
-    same(`${INDEX}: conditioning_scale`, {
-      found: index.conditioning_scale,
-      wanted: dgafnet.conditioning_scale,
-      like: "as dgafnet/config.json",
-    });
-  }
-  return problems;
 }

@@ -3,34 +3,47 @@ import { integer, parseConfig, real } from "./config_schema.ts";
 
 /** What `model_index.json` says beside the list of parts. */
 export interface ModelIndex {
+  /** The pipeline that the folder was saved from; null if the index does not name it. */
+  readonly pipeline_class: string | null;
   /** The scheduler's class; null if the index does not name it. */
   readonly scheduler_class: string | null;
+  /** Whether there is a schedule of the noise that is added to low-resolution frames, for a UNet with classes. */
+  readonly low_res_scheduler: boolean;
   /** Sampling steps the model was made for. */
   readonly num_inference_steps: number;
   /** What the temporal module's residuals are multiplied with. */
   readonly conditioning_scale: number;
+  /** Largest noise level that the model was trained for, where it has such levels. */
+  readonly max_noise_level: number;
 }
 
+/** The pipeline of the Stable-Diffusion-x4-upscaler. */
+export const X4_PIPELINE = "StableDiffusionUpscalePipeline";
+/** What diffusers' pipelines take where nobody says otherwise. */
+const DEFAULT_STEPS = 50, DEFAULT_X4_STEPS = 75;
+
 const schema = v.object({
+  _class_name: v.optional(v.nullable(v.string()), null),
   unet: component(["UNet2DConditionModel"]),
   vae: component(["AutoencoderKL"]),
   scheduler: component(["DDPMScheduler", "DDIMScheduler"]),
+  low_res_scheduler: component(["DDPMScheduler", "DDIMScheduler"]),
   dgafnet: component(["DGAFNetModel"]),
   controlnet: component(["ControlNetModel"]),
   flow: component(["RAFT"]),
-  num_inference_steps: v.optional(integer(1, 100_000), 50),
+  num_inference_steps: v.optional(integer(1, 100_000)),
   conditioning_scale: v.optional(real(0, 100), 1),
+  max_noise_level: v.optional(integer(0, 100_000), 350),
 });
 
-/** Parts of the x4-upscaler's and StableVSR's pipelines that take no part in the sampling done here. */
+/** Parts whose own files say what they are, and those that judge, mark or resize pictures, which is not done here. */
 const HARMLESS = [
   "text_encoder",
   "tokenizer",
-  "low_res_scheduler",
-  "max_noise_level",
   "safety_checker",
   "requires_safety_checker",
   "feature_extractor",
+  "image_processor",
   "watermarker",
 ];
 
@@ -40,10 +53,14 @@ const HARMLESS = [
  */
 export function parseModelIndex(json: unknown, where: string): ModelIndex {
   const raw = parseConfig(schema, json, { where, harmless: HARMLESS });
+  const isX4 = raw._class_name === X4_PIPELINE;
   return {
+    pipeline_class: raw._class_name,
     scheduler_class: raw.scheduler?.[1] ?? null,
-    num_inference_steps: raw.num_inference_steps,
+    low_res_scheduler: isX4 || (raw.low_res_scheduler?.[1] ?? null) !== null,
+    num_inference_steps: raw.num_inference_steps ?? (isX4 ? DEFAULT_X4_STEPS : DEFAULT_STEPS),
     conditioning_scale: raw.conditioning_scale,
+    max_noise_level: raw.max_noise_level,
   };
 }
 

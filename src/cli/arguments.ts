@@ -41,6 +41,14 @@ const flow = optional(option("--flow", PATH, {
   description:
     message`Weights of the optical flow instead of the model's: a .pth or .safetensors file of torchvision's raft_large or raft_small, or a folder with weights and config.json`,
 }));
+const temporal = optional(option("--temporal", FOLDER, {
+  description:
+    message`Temporal module instead of the model's: a folder with config.json and weights of a DGAFNetModel or a ControlNetModel`,
+}));
+const noiseLevel = optional(option("--noise-level", integer({ min: 0, metavar: "N" }), {
+  description:
+    message`How noisy frames are taken to be, for models with noise levels (the x4-upscaler), which add that much; default 20`,
+}));
 const steps = optional(option("--steps", "--num-inference-steps", integer({ min: 1, metavar: "N" }), {
   description: message`Sampling steps; default the model's`,
 }));
@@ -89,7 +97,9 @@ const upscale = command(
     })),
     model,
     flow,
+    temporal,
     steps,
+    noiseLevel,
     seed: withDefault(
       option("--seed", integer({ min: 0, metavar: "N" }), {
         description: message`Seed of the noise: same seed, same pictures; default 42`,
@@ -141,7 +151,9 @@ const plan = command(
     input,
     model,
     flow,
+    temporal,
     steps,
+    noiseLevel,
     precision,
     maxGpuMemory,
     vaeTiling,

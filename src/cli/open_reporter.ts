@@ -23,7 +23,7 @@ export function reportError(error: unknown, reporter: Reporter): ExitCode {
 }
 
 function reportMode(command: CliCommand | null): ReportMode {
-  if (command?.command === "upscale" || command?.command === "fetch") {
+  if (command && "progress" in command) {
     if (command.quiet) return "quiet";
     if (command.progress !== "auto") return command.progress;
   }

@@ -103,7 +103,7 @@ async function existingOutputs(
 }
 
 /** Runs `use`, which writes to the folder `name`; what the system says against it becomes a `CliError`. */
-async function writing<T>(name: string, use: () => Promise<T>): Promise<T> {
+export async function writing<T>(name: string, use: () => Promise<T>): Promise<T> {
   try {
     return await use();
   } catch (error) {

@@ -31,19 +31,19 @@ export function grantsOf(command: CliCommand): Grants {
   const { packages } = BUNDLED;
   switch (command.command) {
     case "upscale": {
-      const { input, output, model, flow, tuning } = command;
+      const { input, output, model, flow, temporal, tuning } = command;
       const cache = tuning === "off" ? NOTHING : tuningGrants();
       return {
         ...NOTHING,
-        read: [input, output, ...modelGrants(model), ...flowGrants(flow), packages, ...cache.read],
+        read: [input, output, ...modelGrants(model, flow, temporal), packages, ...cache.read],
         write: [output, ...cache.write],
         env: [...new Set([BACKEND, ...cache.env, ...CACHE_VARIABLES])],
         sys: FREE_SPACE,
       };
     }
     case "plan": {
-      const { input, model, flow } = command;
-      const read = [input, ...modelGrants(model), ...flowGrants(flow), packages];
+      const { input, model, flow, temporal } = command;
+      const read = [input, ...modelGrants(model, flow, temporal), packages];
       return { ...NOTHING, read, env: [BACKEND, ...CACHE_VARIABLES] };
     }
     case "fetch": {
@@ -73,18 +73,15 @@ export function grantsOf(command: CliCommand): Grants {
   }
 }
 
-/** For a model folder or a file, which may be reached through a link and consist of links. */
-function modelGrants(model: string): string[] {
-  try {
-    return [model, ...modelFolders(Deno.realPathSync(model))];
-  } catch {
-    return [model]; // opening it says what is wrong
-  }
-}
-
-/** For weights of the optical flow that lie elsewhere than the model. */
-function flowGrants(flow: string | undefined): string[] {
-  return flow === undefined ? [] : modelGrants(flow);
+/** For a model's folder and parts of it that lie elsewhere, which may be reached through links and consist of links. */
+function modelGrants(...paths: readonly (string | undefined)[]): string[] {
+  return paths.filter((path) => path !== undefined).flatMap((path) => {
+    try {
+      return [path, ...modelFolders(Deno.realPathSync(path))];
+    } catch {
+      return [path]; // opening it says what is wrong
+    }
+  });
 }
 
 /** For keeping what was measured on this GPU, and for finding out where. */

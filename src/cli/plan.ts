@@ -30,10 +30,17 @@ const NAME_WIDTH = 20, COLUMN_WIDTH = 11;
 
 /** Prints what upscaling a clip would take: GPU memory by stage and purpose, host memory, disk space and time. */
 export async function plan(command: PlanCommand): Promise<void> {
-  const { input, model, flow, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
+  const { input, model, flow, temporal, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
   const summary = inspectFrames((await listFrames(input)).files);
   const memory = { precision, maxGpuMemory, vaeTiling };
-  using upscaler = await Upscaler.open({ model, flow, allowCpu, ...memory, ...(device ? { device } : {}) });
+  using upscaler = await Upscaler.open({
+    model,
+    flow,
+    temporal,
+    allowCpu,
+    ...memory,
+    ...(device ? { device } : {}),
+  });
   const { steps } = checkedSettings(upscaler, command);
   const fitted = await upscaler.plan(summary, { steps });
 

@@ -19,6 +19,8 @@ export type CliEvent =
     steps: number;
     seed: number;
     conditioning_scale: number;
+    /** Null for models without noise levels. */
+    noise_level: number | null;
   }
   | { event: "warning"; message: string }
   /** What is done to keep to a limit of GPU memory, in words. */

@@ -10,10 +10,11 @@ import {
 } from "../media/frame_folder.ts";
 import { modelName } from "../hub/cache.ts";
 import { encodePng } from "../media/png.ts";
+import type { ClipSettings, UpscaleOptions } from "../vsr/clip_settings.ts";
 import { hashFile } from "../vsr/hash_file.ts";
 import type { JobFolder } from "../vsr/job_folder.ts";
 import { keptWork } from "../vsr/job_state.ts";
-import { UPSCALE_FACTOR, type UpscaleOptions, Upscaler } from "../vsr/upscaler.ts";
+import { UPSCALE_FACTOR, Upscaler } from "../vsr/upscaler.ts";
 import type { UpscaleCommand } from "./arguments.ts";
 import { describeBackend } from "./environment.ts";
 import { checkDiskSpace } from "./check_disk_space.ts";
@@ -28,8 +29,6 @@ interface Control {
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
-
-type Settings = ReturnType<Upscaler["settings"]>;
 
 /**
  * Upscales a clip from disk to disk. Input, output, the model's configuration and the device are checked before the
@@ -76,7 +75,7 @@ export async function upscale(command: UpscaleCommand, { reporter, signal }: Con
 }
 
 async function openUpscaler(command: UpscaleCommand, reporter: Reporter): Promise<Upscaler> {
-  const { model, flow, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
+  const { model, flow, temporal, device, allowCpu, precision, maxGpuMemory, vaeTiling } = command;
   const tuning = {
     mode: command.tuning,
     cacheFolder: tuningFolder(),
@@ -87,6 +86,7 @@ async function openUpscaler(command: UpscaleCommand, reporter: Reporter): Promis
   const upscaler = await Upscaler.open({
     model,
     flow,
+    temporal,
     allowCpu,
     tuning,
     ...memory,
@@ -103,7 +103,7 @@ async function writeFrames(
   job: JobFolder,
   { command, settings, files, reporter, signal }: Control & {
     readonly command: UpscaleCommand;
-    readonly settings: Settings;
+    readonly settings: ClipSettings;
     readonly files: readonly FrameFile[];
   },
 ): Promise<void> {
@@ -149,7 +149,7 @@ function reportJob(
   reporter: Reporter,
   { command, settings, files, ignored, summary }: {
     readonly command: UpscaleCommand;
-    readonly settings: Settings;
+    readonly settings: ClipSettings;
     readonly files: readonly FrameFile[];
     readonly ignored: number;
     readonly summary: FrameSummary;
@@ -167,6 +167,7 @@ function reportJob(
     steps: settings.steps,
     seed: settings.seed,
     conditioning_scale: settings.conditioningScale,
+    noise_level: settings.noiseLevel,
   });
   if (ignored > 0) {
     const entries = ignored + files.length;
@@ -184,7 +185,7 @@ async function reportMemory(
   upscaler: Upscaler,
   { command, settings, summary, reporter }: {
     readonly command: UpscaleCommand;
-    readonly settings: Settings;
+    readonly settings: ClipSettings;
     readonly summary: FrameSummary;
     readonly reporter: Reporter;
   },
@@ -217,7 +218,7 @@ async function* readFrames(files: readonly FrameFile[]): AsyncGenerator<Frame> {
 }
 
 /** The settings in full. Throws `CliError` (usage) for those out of the model's range. */
-export function checkedSettings(upscaler: Upscaler, options: UpscaleOptions): Settings {
+export function checkedSettings(upscaler: Upscaler, options: UpscaleOptions): ClipSettings {
   try {
     return upscaler.settings(options);
   } catch (error) {

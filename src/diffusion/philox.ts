@@ -15,7 +15,7 @@ export interface NoiseRequest {
   readonly seed: number;
   /** Index of the frame in the clip, 32 bits. */
   readonly frame: number;
-  /** 0 for the latents that sampling starts from, `step + 1` for the noise of a step; 32 bits. */
+  /** 0 for the latents that sampling starts from, `step + 1` for the noise of a step, the last for a frame's; 32 bits. */
   readonly stream: number;
   /** Number of values wanted. */
   readonly count: number;

@@ -11,6 +11,7 @@ import { recordStep, type SampleNetworks, StepInputs, stepTensors } from "./fram
 import { recordUnpacker } from "./frame_store.ts";
 import { buildTemporal, type ModelOutline } from "./networks.ts";
 import { recordNoise } from "./noise.ts";
+import { frameShape, recordNoisedFrame } from "./noised_clip.ts";
 import { GROUP_BYTES } from "./read_tensors.ts";
 import { flowStepOf } from "./temporal_module.ts";
 
@@ -220,11 +221,23 @@ function samplePlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job)
     const others = clip.bitDepths.length - 1;
     flops += steps * rec.flops * (conditioningScale !== null ? others : guided ? 1 : 1 + others);
   }
+  const noised = outline.configs.low_res_scheduler ? noisedFrames(gpu, clip) : { plans: 0, inputs: 0 };
   return {
     ...weightBytes([unet.weights, ...temporal?.weights ?? []]),
-    plans,
-    inputs: bytes([context, counter, ...io.tensors]),
+    plans: plans + noised.plans,
+    inputs: bytes([context, counter, ...io.tensors]) + noised.inputs,
     flops,
+  };
+}
+
+/** What adding noise to the low-resolution frames takes. */
+function noisedFrames(gpu: Gpu, clip: ClipOutline): Pick<StageParts, "plans" | "inputs"> {
+  const drawing = new CountingRecorder(gpu), mixing = new CountingRecorder(gpu);
+  const drawn = recordNoise(drawing, frameShape(clip));
+  const { frame, noise, output } = recordNoisedFrame(mixing, frameShape(clip), { signal: 1, noise: 1 });
+  return {
+    plans: drawing.dryRun([drawn.output]).byteLength + mixing.dryRun([output]).byteLength,
+    inputs: bytes([drawn.counter, frame, noise]),
   };
 }
 

@@ -1,4 +1,5 @@
-import type { ModelConfigs, ModelFolder, ModelPart } from "../checkpoint/model_folder.ts";
+import type { ModelConfigs } from "../checkpoint/model_configs.ts";
+import type { ModelFolder, ModelPart } from "../checkpoint/model_folder.ts";
 import { openWeights, type WeightSource } from "../checkpoint/weight_source.ts";
 import { misfitError, WeightView } from "../checkpoint/weight_view.ts";
 import type { Gpu } from "../gpu/device.ts";

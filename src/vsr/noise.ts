@@ -9,7 +9,7 @@ import { copyTensor } from "./frame_store.ts";
 export interface Noise {
   /**
    * Queues unit Gaussian values for one frame into `target` [1, h, w, C]: stream 0 is the initial latent, stream
-   * s + 1 the noise of step s.
+   * s + 1 the noise of step s, and `FRAME_STREAM` that of the frame itself.
    */
   fill(target: Tensor, at: { readonly frame: number; readonly stream: number }): void;
 }

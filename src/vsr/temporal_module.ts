@@ -1,4 +1,4 @@
-import type { ModelConfigs } from "../checkpoint/model_folder.ts";
+import type { ModelConfigs } from "../checkpoint/model_configs.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { scale } from "../kernels/elementwise.ts";

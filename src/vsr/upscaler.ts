@@ -3,6 +3,7 @@ import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
+import { type ClipSettings, clipSettings, type UpscaleOptions } from "./clip_settings.ts";
 import { type DecodeOptions, decodeStage } from "./decode_stage.ts";
 import { estimateTime, type StageTime } from "./estimate_time.ts";
 import { type DiskNeed, diskNeed } from "./disk_need.ts";
@@ -23,6 +24,7 @@ import {
 import type { ClipOutline, MemorySettings } from "./memory_plan.ts";
 import { checkNetworks, type LoadedNetwork, loadNetwork, loadTemporal, openOutline } from "./networks.ts";
 import { PhiloxNoise } from "./noise.ts";
+import { NoisedClip, noiseMix } from "./noised_clip.ts";
 import type { StageControl } from "./progress.ts";
 import { sampleStage } from "./sample_stage.ts";
 import { flowStepOf } from "./temporal_module.ts";
@@ -37,6 +39,8 @@ export interface UpscalerOptions extends GpuOptions {
   readonly model: string;
   /** Path of RAFT's weights to use instead of the model's: a folder like its `flow/`, or one file. */
   readonly flow?: string | undefined;
+  /** Path of a temporal module to use instead of the model's: a folder like its `dgafnet/` or `controlnet/`. */
+  readonly temporal?: string | undefined;
   /**
    * How weights are stored on the GPU; computing is in f32 always. "f16" halves their memory and changes results in
    * the third digit; "auto" is f16 on GPUs and f32 on software adapters unless memory is short. Default "f32".
@@ -54,16 +58,6 @@ export interface UpscalerOptions extends GpuOptions {
   readonly vaeTiling?: boolean | undefined;
   /** Whether to measure which kernels are the fastest, and where to keep that. Default: mode "off". */
   readonly tuning?: TuningOptions | undefined;
-}
-
-/** Settings of one clip; what is left out comes from the model's `model_index.json`. */
-export interface UpscaleOptions extends StageControl {
-  /** Sampling steps, 1 to the scheduler's `num_train_timesteps`. */
-  readonly steps?: number | undefined;
-  /** Seed of all noise, a non-negative integer; default 42. */
-  readonly seed?: number | undefined;
-  /** Factor of the temporal module's residuals, 0 or more. */
-  readonly conditioningScale?: number | undefined;
 }
 
 /** What each stage is given. */
@@ -101,6 +95,7 @@ export class Upscaler {
     {
       model,
       flow,
+      temporal,
       precision = "f32",
       maxGpuMemory,
       vaeTiling = false,
@@ -111,7 +106,7 @@ export class Upscaler {
     if (maxGpuMemory !== undefined && !(maxGpuMemory > 0)) {
       throw new RangeError(`Cannot use maxGpuMemory ${maxGpuMemory}: a positive number of bytes is wanted`);
     }
-    const folder = await openModelFolder(model, { flow });
+    const folder = await openModelFolder(model, { flow, temporal });
     const gpu = await Gpu.open(gpuOptions);
     try {
       gpu.tuning = await openTuning(gpu.facts, tuning);
@@ -129,24 +124,8 @@ export class Upscaler {
   }
 
   /** The settings that `upscale()` will use. Throws `RangeError` for values out of range. */
-  settings(options: UpscaleOptions = {}): { steps: number; seed: number; conditioningScale: number } {
-    const { index, scheduler } = this.#model.configs;
-    const { steps = index.num_inference_steps, seed = 42, conditioningScale = index.conditioning_scale } =
-      options;
-    if (!Number.isInteger(steps) || steps < 1 || steps > scheduler.num_train_timesteps) {
-      throw new RangeError(
-        `Cannot use steps ${steps}: an integer from 1 to ${scheduler.num_train_timesteps} is wanted`,
-      );
-    }
-    if (!Number.isSafeInteger(seed) || seed < 0) {
-      throw new RangeError(`Cannot use seed ${seed}: a non-negative integer up to 2^53 - 1 is wanted`);
-    }
-    if (!Number.isFinite(conditioningScale) || conditioningScale < 0) {
-      throw new RangeError(
-        `Cannot use conditioning scale ${conditioningScale}: a number of 0 or more is wanted`,
-      );
-    }
-    return { steps, seed, conditioningScale };
+  settings(options: UpscaleOptions = {}): ClipSettings {
+    return clipSettings(this.#model.configs, options);
   }
 
   /**
@@ -261,12 +240,7 @@ export class Upscaler {
   async #sample(
     store: FrameStore,
     flows: Flows | null,
-    options: StageOptions & {
-      readonly steps: number;
-      readonly seed: number;
-      readonly conditioningScale: number;
-      readonly kept: Samples | null;
-    },
+    options: StageOptions & ClipSettings & { readonly kept: Samples | null },
   ): Promise<Tensor[]> {
     const gpu = this.#gpu, model = this.#model;
     // Before the networks, so that the text encoder's weights are never on the GPU beside theirs.
@@ -278,11 +252,25 @@ export class Upscaler {
       const noiseShape = [1, store.height, store.width, unet.network.config.out_channels];
       using noise = await PhiloxNoise.create(gpu, options.seed, noiseShape);
       const networks = { unet: unet.network, temporal: temporal?.module ?? null, context };
-      const scheduler = new Scheduler(model.configs.scheduler);
-      return await sampleStage(gpu, networks, { ...options, frames: store, flows, noise, scheduler });
+      using noised = await this.#noised(store, options);
+      return await sampleStage(gpu, networks, {
+        ...options,
+        frames: noised ?? store,
+        flows,
+        noise,
+        scheduler: new Scheduler(model.configs.scheduler),
+        classLabel: options.noiseLevel,
+      });
     } finally {
       gpu.free(context);
     }
+  }
+
+  /** The frames as a model with noise levels wants to see them; null where it wants them as they are. */
+  async #noised(store: FrameStore, { seed, noiseLevel }: ClipSettings): Promise<NoisedClip | null> {
+    const config = this.#model.configs.low_res_scheduler;
+    if (config === null || noiseLevel === null) return null;
+    return await NoisedClip.create(this.#gpu, store, { seed, mix: noiseMix(config, noiseLevel) });
   }
 
   async *#decode(

@@ -374,9 +374,12 @@ Deno.test("parseModelIndex() takes 50 steps and scale 1 where the file says noth
     tokenizer: ["transformers", "T"],
   };
   assert.deepEqual(parseModelIndex(json, "f.json"), {
+    pipeline_class: "X",
     scheduler_class: "DDIMScheduler",
+    low_res_scheduler: false,
     num_inference_steps: 50,
     conditioning_scale: 1,
+    max_noise_level: 350,
   });
   assert.equal(parseModelIndex({ unet: [null, null] }, "f.json").scheduler_class, null);
   const bad = {
@@ -389,6 +392,43 @@ Deno.test("parseModelIndex() takes 50 steps and scale 1 where the file says noth
     'f.json: controlnet.1 is "ControlNetXSModel", wanted "ControlNetModel"',
     "f.json: num_inference_steps is 0, wanted a whole number from 1 to 100000",
   ]);
+});
+
+Deno.test("parseModelIndex() reads the x4-upscaler's, with the parts that are not used here, and takes its 75 steps", () => {
+  const json = {
+    _class_name: "StableDiffusionUpscalePipeline",
+    _diffusers_version: "0.8.0.dev0",
+    feature_extractor: ["transformers", "CLIPImageProcessor"],
+    image_processor: ["diffusers", "VaeImageProcessor"],
+    low_res_scheduler: ["diffusers", "DDPMScheduler"],
+    max_noise_level: 300,
+    safety_checker: ["stable_diffusion", "StableDiffusionSafetyChecker"],
+    scheduler: ["diffusers", "DDIMScheduler"],
+    text_encoder: ["transformers", "CLIPTextModel"],
+    tokenizer: ["transformers", "CLIPTokenizer"],
+    unet: ["diffusers", "UNet2DConditionModel"],
+    vae: ["diffusers", "AutoencoderKL"],
+    watermarker: [null, null],
+  };
+  assert.deepEqual(parseModelIndex(json, "f.json"), {
+    pipeline_class: "StableDiffusionUpscalePipeline",
+    scheduler_class: "DDIMScheduler",
+    low_res_scheduler: true,
+    num_inference_steps: 75,
+    conditioning_scale: 1,
+    max_noise_level: 300,
+  });
+  assert.deepEqual(
+    problemsOf(parseModelIndex, {
+      ...json,
+      vae_scale: 8,
+      low_res_scheduler: ["diffusers", "EulerDiscreteScheduler"],
+    }),
+    [
+      'f.json: "vae_scale" is 8, which is not supported: wanted null, false or no such key',
+      'f.json: low_res_scheduler.1 is "EulerDiscreteScheduler", wanted ("DDPMScheduler" | "DDIMScheduler")',
+    ],
+  );
 });
 
 Deno.test("parseControlNetConfig() reads StableVSR's configuration and refuses what diffusers adds to it", () => {

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { ConfigError, MissingModelError } from "../../src/checkpoint/errors.ts";
+import { highestNoiseLevel } from "../../src/checkpoint/model_configs.ts";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
 import { withStableVSR } from "../vsr/_stablevsr_folder.ts";
+import { withX4 } from "../vsr/_x4_folder.ts";
 import { safetensorsBytes, withFolder, zeroTensors } from "./_safetensors_bytes.ts";
 
 const NANO = new URL("../../weights/nano/", import.meta.url).pathname;
 const PROMPT = "text_encoder/empty_prompt.safetensors";
+const LOW_RES = "low_res_scheduler/scheduler_config.json";
 
 /** A copy of nano in a temporary folder. */
 async function withNano(use: (folder: string) => Promise<void>): Promise<void> {
@@ -30,10 +33,14 @@ Deno.test("openModelFolder() opens nano, and every tensor of every part reads", 
   const model = await openModelFolder(NANO);
   const { configs } = model;
   assert.deepEqual(configs.index, {
+    pipeline_class: "DGAFVSRPipeline",
     scheduler_class: "DDPMScheduler",
+    low_res_scheduler: false,
     num_inference_steps: 1,
     conditioning_scale: 0.5,
+    max_noise_level: 350,
   });
+  assert.equal(configs.low_res_scheduler, null);
   assert.deepEqual(configs.unet.heads, [4, 4, 4]);
   assert.deepEqual(configs.vae.block_out_channels, [16, 32, 64]);
   assert.equal(configs.dgafnet?.mid_block_type, "MidBlock2D");
@@ -82,7 +89,7 @@ Deno.test("openModelFolder() lists all missing parts at once", async () => {
         error.problems[1]!,
         /^unet: no "diffusion_pytorch_model\.safetensors" but "model\.bin"; only safe/,
       );
-      assert.match(error.problems[2]!, /^flow: no "diffusion_pytorch_model\.safetensors"$/);
+      assert.match(error.problems[2]!, /^flow: put torchvision's weights of raft_large there .*--flow$/);
       assert.match(error.problems[3]!, /^text_encoder\/empty_prompt\.safetensors: copy .*"prompt_embeds"$/);
       for (const problem of error.problems) assert.ok(error.message.includes(problem));
       return true;
@@ -133,6 +140,46 @@ Deno.test("openModelFolder() opens StableVSR's layout, and refuses a ControlNet 
       ]);
       return true;
     });
+  });
+});
+
+Deno.test("openModelFolder() opens the x4-upscaler's layout, and refuses one without classes or schedule", async () => {
+  await withX4(async (folder) => {
+    const { configs } = await openModelFolder(folder);
+    assert.deepEqual([configs.dgafnet, configs.controlnet, configs.flow], [null, null, null]);
+    assert.equal(configs.low_res_scheduler?.beta_schedule, "scaled_linear");
+    assert.equal(highestNoiseLevel(configs), 50);
+    await edit(`${folder}/${LOW_RES}`, { num_train_timesteps: 40 });
+    assert.equal(highestNoiseLevel((await openModelFolder(folder)).configs), 39);
+
+    await edit(`${folder}/${LOW_RES}`, { beta_schedule: "squaredcos_cap_v2" });
+    await assert.rejects(openModelFolder(folder), (error: Error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.deepEqual(error.problems, [
+        `${LOW_RES}: beta_schedule is "squaredcos_cap_v2", wanted ("linear" | "scaled_linear")`,
+      ]);
+      return true;
+    });
+    await Deno.remove(`${folder}/${LOW_RES}`);
+    await assert.rejects(openModelFolder(folder), (error: Error) => {
+      assert.ok(error instanceof MissingModelError);
+      assert.deepEqual(error.problems, [`no "${LOW_RES}": copy it from the model's source`]);
+      return true;
+    });
+    await edit(`${folder}/unet/config.json`, { num_class_embeds: null });
+    await assert.rejects(openModelFolder(folder), (error: Error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.deepEqual(error.problems, [
+        "unet/config.json: num_class_embeds is null, wanted a number (StableDiffusionUpscalePipeline tells the UNet " +
+        "a noise level)",
+      ]);
+      return true;
+    });
+    // As StableVSR's: its pipeline has the schedule among its parts but uses none.
+    await edit(`${folder}/model_index.json`, { _class_name: "StableVSRPipeline" });
+    const unused = (await openModelFolder(folder)).configs;
+    assert.equal(unused.low_res_scheduler, null);
+    assert.equal(highestNoiseLevel(unused), null);
   });
 });
 

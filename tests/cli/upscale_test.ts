@@ -75,6 +75,7 @@ Deno.test("upscale takes one picture of odd size and reports in JSON", () =>
       steps: 2,
       seed: 42,
       conditioning_scale: 0.5,
+      noise_level: null,
     });
     const finished = events.filter(({ event, done, total }) => event === "progress" && done === total);
     deepStrictEqual(finished.map(({ stage, total }) => [stage, total]), [["sample", 2], ["decode", 1]]);

@@ -231,21 +231,32 @@ export function modelIndex(json: StrictJson): Values {
   };
   const read = readKeys(json, {
     keys: {
+      _class_name: key(orNull((value) => typeof value === "string"), null),
       unet: part("UNet2DConditionModel"),
       vae: part("AutoencoderKL"),
       scheduler: part("DDPMScheduler", "DDIMScheduler"),
+      low_res_scheduler: part("DDPMScheduler", "DDIMScheduler"),
       dgafnet: part("DGAFNetModel"),
       controlnet: part("ControlNetModel"),
       flow: part("RAFT"),
-      num_inference_steps: key(whole(1, 100_000), 50),
+      num_inference_steps: key(whole(1, 100_000), 0),
       conditioning_scale: key(within(0, 100), 1),
+      max_noise_level: key(whole(0, 100_000), 350),
     },
     harmless: [
-      "text_encoder tokenizer low_res_scheduler max_noise_level safety_checker requires_safety_checker",
-      "feature_extractor watermarker",
+      "text_encoder tokenizer safety_checker requires_safety_checker",
+      "feature_extractor image_processor watermarker",
     ].join(" ").split(" "),
   });
-  return { ...read, scheduler_class: (read.scheduler as string[] | null)?.[1] ?? null };
+  const pipeline = read._class_name, isX4 = pipeline === "StableDiffusionUpscalePipeline";
+  const classOf = (part: unknown) => (part as string[] | null)?.[1] ?? null;
+  return {
+    ...read,
+    pipeline_class: pipeline,
+    scheduler_class: classOf(read.scheduler),
+    low_res_scheduler: isX4 || classOf(read.low_res_scheduler) !== null,
+    num_inference_steps: read.num_inference_steps || (isX4 ? 75 : 50),
+  };
 }
 
 function readKeys(

@@ -4,6 +4,7 @@ import type { JobStore } from "../../src/vsr/job_store.ts";
 import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { signalFrame } from "./_signal_frame.ts";
 import { withStableVSR } from "./_stablevsr_folder.ts";
+import { withX4 } from "./_x4_folder.ts";
 
 const MODEL = new URL("../../weights/nano", import.meta.url).pathname;
 
@@ -39,6 +40,9 @@ for (
 
 Deno.test("Upscaler.plan() tells the peak of a StableVSR model, which decodes while it samples", () =>
   withStableVSR((model) => assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8, 8] })));
+
+Deno.test("Upscaler.plan() tells the peak of an x4-upscaler, which adds noise to its frames", () =>
+  withX4((model) => assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] })));
 
 async function assertPlanned(model: string, { width, height, bitDepths }: Clip): Promise<void> {
   using meter = new BufferMeter();

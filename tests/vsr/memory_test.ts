@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { parseControlNetConfig } from "../../src/checkpoint/controlnet_config.ts";
 import { parseDGAFNetConfig } from "../../src/checkpoint/dgafnet_config.ts";
-import type { ModelConfigs, ModelPart } from "../../src/checkpoint/model_folder.ts";
+import type { ModelConfigs } from "../../src/checkpoint/model_configs.ts";
+import type { ModelPart } from "../../src/checkpoint/model_folder.ts";
 import { parseRAFTConfig } from "../../src/checkpoint/raft_config.ts";
 import { parseUNetConfig } from "../../src/checkpoint/unet_config.ts";
 import { parseVAEConfig } from "../../src/checkpoint/vae_config.ts";

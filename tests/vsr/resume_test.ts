@@ -85,6 +85,7 @@ Deno.test("Upscaler.manifest() tells settings, inputs and the model's files apar
     steps: 2,
     seed: 7,
     conditioningScale: 0.5,
+    noiseLevel: null,
     precision: "f32",
     vaeTiling: false,
     maxGpuMemory: null,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { Frame } from "../../src/media/frame.ts";
 import type { Progress } from "../../src/vsr/progress.ts";
-import { type UpscaleOptions, Upscaler } from "../../src/vsr/upscaler.ts";
+import type { UpscaleOptions } from "../../src/vsr/clip_settings.ts";
+import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { signalFrame } from "./_signal_frame.ts";
 import { trackBuffers } from "./_track_buffers.ts";
 
@@ -189,11 +190,17 @@ for (const [name, values, wanted] of WRONG) {
 
 Deno.test("Upscaler.settings() takes what is left out from the model", async () => {
   const upscaler = await open();
-  assert.deepEqual(upscaler.settings(), { steps: 1, seed: 42, conditioningScale: 0.5 });
+  assert.deepEqual(upscaler.settings(), {
+    steps: 1,
+    seed: 42,
+    conditioningScale: 0.5,
+    noiseLevel: null,
+  });
   assert.deepEqual(upscaler.settings({ steps: 1000, seed: 0, conditioningScale: 0 }), {
     steps: 1000,
     seed: 0,
     conditioningScale: 0,
+    noiseLevel: null,
   });
 });
 
