@@ -6,9 +6,25 @@ const OLD_VAE_ATTENTION: ReadonlyMap<string, string> = new Map([
   ["to_out.0", "proj_attn"],
 ]);
 
+const NEW_VAE_ATTENTION: ReadonlyMap<string, string> = new Map(
+  Array.from(OLD_VAE_ATTENTION, ([today, older]) => [older, today]),
+);
+
+// The UNet's layers lie deeper (attentions.N.transformer_blocks...) and were never renamed.
+const ATTENTION = /^(.*\battentions\.\d+)\.(\w+(?:\.0)?)\.(weight|bias)$/;
+
 /** What older diffusers called the tensor `name`, or undefined if its name never changed. */
 export function olderName(name: string): string | undefined {
-  // The UNet's layers lie deeper (attentions.N.transformer_blocks...) and were never renamed.
-  const parts = /^(.*\battentions\.\d+)\.(to_q|to_k|to_v|to_out\.0)\.(weight|bias)$/.exec(name);
-  return parts === null ? undefined : `${parts[1]}.${OLD_VAE_ATTENTION.get(parts[2]!)}.${parts[3]}`;
+  return renamed(name, OLD_VAE_ATTENTION);
+}
+
+/** What diffusers calls the tensor `name` of an older checkpoint today, or undefined if its name never changed. */
+export function todaysName(name: string): string | undefined {
+  return renamed(name, NEW_VAE_ATTENTION);
+}
+
+function renamed(name: string, table: ReadonlyMap<string, string>): string | undefined {
+  const [, path, layer, kind] = ATTENTION.exec(name) ?? [];
+  const other = layer === undefined ? undefined : table.get(layer);
+  return other === undefined ? undefined : `${path}.${other}.${kind}`;
 }

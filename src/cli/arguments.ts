@@ -194,6 +194,43 @@ const fetch = command(
   },
 );
 
+const convert = command(
+  "convert",
+  object({
+    command: constant("convert"),
+    model: option("-m", "--model", FOLDER, {
+      description: message`Model folder in diffusers' layout, or OWNER/NAME of a fetched model`,
+    }),
+    flow,
+    output: option("-o", "--output", FOLDER, {
+      description: message`Folder for the converted model`,
+    }),
+    precision: withDefault(
+      option("--precision", choice(["f16", "f32"], { metavar: "KIND" }), {
+        description:
+          message`How weights are stored: f16 where upscale --precision f16 does it, or f32, which rounds nothing; default f16`,
+      }),
+      "f16",
+    ),
+    progress,
+    quiet,
+    overwrite: withDefault(
+      flag("-y", "--overwrite", {
+        description: message`Replace files of a model that the output folder holds`,
+      }),
+      false,
+    ),
+  }),
+  {
+    brief: message`Write a model as a folder of plain names with f16 weights, half as large`,
+    description: examples(
+      "deno task convert -m OWNER/NAME -o model/",
+      "deno task convert -m downloads/model/ --flow raft_large.pth -o model/",
+    ),
+    usageLine: [{ type: "literal", value: "-m FOLDER -o FOLDER" }, ...OPTIONS],
+  },
+);
+
 const demo = command("demo", object({ command: constant("demo") }), {
   brief:
     message`Upscale the bundled clip into demo/upscaled, on the CPU if need be, and compare with the truth`,
@@ -229,8 +266,10 @@ const doctor = command("doctor", object({ command: constant("doctor"), allowCpu 
     message`Exits 0 if a hardware adapter works, else 69. With --allow-cpu, a software adapter will do.`,
 });
 
-const parser = or(upscale, plan, fetch, demo, compare, doctor, {
-  errors: { noMatch: message`No command: one of upscale, plan, fetch, demo, compare and doctor is wanted.` },
+const parser = or(upscale, plan, fetch, convert, demo, compare, doctor, {
+  errors: {
+    noMatch: message`No command: one of upscale, plan, fetch, convert, demo, compare and doctor is wanted.`,
+  },
 });
 
 /** A parsed command line; `command` tells the variants apart. */
@@ -241,6 +280,8 @@ export type UpscaleCommand = Extract<CliCommand, { command: "upscale" }>;
 export type PlanCommand = Extract<CliCommand, { command: "plan" }>;
 /** Settings of `fetch`. */
 export type FetchCommand = Extract<CliCommand, { command: "fetch" }>;
+/** Settings of `convert`. */
+export type ConvertCommand = Extract<CliCommand, { command: "convert" }>;
 /** Settings of `compare`. */
 export type CompareCommand = Extract<CliCommand, { command: "compare" }>;
 /** Settings of `doctor`. */

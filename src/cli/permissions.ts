@@ -52,6 +52,11 @@ export function grantsOf(command: CliCommand): Grants {
       const env = [...CACHE_VARIABLES, "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN"];
       return { read: entry, write: entry, env, sys: FREE_SPACE, net: true };
     }
+    case "convert": {
+      const { model, flow, output } = command;
+      const read = [output, ...modelGrants(model, flow)];
+      return { ...NOTHING, read, write: [output], env: CACHE_VARIABLES, sys: FREE_SPACE };
+    }
     case "demo": {
       const { demoFrames, demoUpscaled, demoGroundTruth, model } = BUNDLED;
       const cache = tuningGrants();

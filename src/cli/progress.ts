@@ -43,11 +43,13 @@ export type CliEvent =
   }
   /** A model is there; `bytes` is what came now. */
   | { event: "fetched"; model: string; bytes: number; elapsed_ms: number; path: string }
+  /** A model was converted; `bytes` is the size of its weights now. */
+  | { event: "converted"; bytes: number; elapsed_ms: number; output: string }
   | { event: "done"; frames: number; elapsed_ms: number; output: string }
   | { event: "error"; exit_code: number; message: string };
 
-/** Stages of upscaling, which count what they work on, and fetching, which counts bytes. */
-export type Stage = Progress["stage"] | "fetch";
+/** Stages of upscaling and converting, which count what they work on, and fetching, which counts bytes. */
+export type Stage = Progress["stage"] | "convert" | "fetch";
 
 /** `eta_ms` is the time that the rest of the stage will take, null as long as nothing is known. */
 export interface ProgressEvent {
@@ -65,7 +67,7 @@ export type ReportMode = "bar" | "lines" | "json" | "none" | "quiet";
 /** Shortest time between two reports of one stage. */
 const INTERVAL_MS = { bar: 100, lines: 5000, json: 500, none: Infinity, quiet: Infinity };
 const BAR_LENGTH = 24;
-const UNITS = { flow: "frame pairs", sample: "frame-steps", decode: "frames" };
+const UNITS = { flow: "frame pairs", sample: "frame-steps", decode: "frames", convert: "tensors" };
 
 /** Where a reporter writes, and its clock. */
 export interface ReporterOptions {
@@ -183,6 +185,12 @@ function describeEvent(event: CliEvent): string | null {
     case "fetched": {
       const { bytes, elapsed_ms, path } = event;
       return `Fetched ${formatByteSize(bytes)} in ${(elapsed_ms / 1000).toFixed(1)} s to ${escapeName(path)}`;
+    }
+    case "converted": {
+      const { bytes, elapsed_ms, output } = event;
+      return `Wrote ${formatByteSize(bytes)} of weights in ${(elapsed_ms / 1000).toFixed(1)} s to ${
+        escapeName(output)
+      }`;
     }
     case "done": {
       const seconds = (event.elapsed_ms / 1000).toFixed(1);

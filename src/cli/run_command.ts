@@ -1,6 +1,7 @@
 import { linkSnapshot, type Snapshot } from "../hub/link_snapshot.ts";
 import type { CliCommand } from "./arguments.ts";
 import { compare } from "./compare.ts";
+import { convert } from "./convert.ts";
 import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
 import { EXIT, type ExitCode } from "./exit_codes.ts";
@@ -57,6 +58,9 @@ async function run(command: CliCommand, context: RunContext): Promise<ExitCode> 
       return EXIT.ok;
     case "fetch":
       await fetchCommand(command, context);
+      return EXIT.ok;
+    case "convert":
+      await convert(command, context);
       return EXIT.ok;
     case "demo":
       await demo(context);

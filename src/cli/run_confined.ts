@@ -12,7 +12,7 @@ import type { FromWorker, ToWorker } from "./worker.ts";
  * For `fetch` it keeps the right to read and write, which making links takes, and makes them for the worker, which has the
  * network instead.
  *
- * The first SIGINT or SIGTERM lets `upscale`, `demo` and `fetch` finish the work at hand. A second one, and the first
+ * The first SIGINT or SIGTERM lets `upscale`, `demo`, `fetch` and `convert` finish the work at hand. A second one, and the first
  * during another command, throws a `CliError` (sigint, sigterm) at once. Throws `Error` if the worker breaks down.
  */
 export async function runConfined(command: CliCommand, grants: Grants): Promise<ExitCode> {
@@ -36,7 +36,7 @@ export async function runConfined(command: CliCommand, grants: Grants): Promise<
     end.reject(new Error(`Cannot go on: the command's thread failed: ${event.message}`));
   };
 
-  let canFinish = ["upscale", "demo", "fetch"].includes(command.command);
+  let canFinish = ["upscale", "demo", "fetch", "convert"].includes(command.command);
   onInterruption((interruption) => {
     if (!canFinish) return end.reject(interruptionError(interruption));
     canFinish = false;

@@ -22,6 +22,19 @@ Deno.test("writeSafetensors() writes what SafetensorsFile reads, whatever the va
     }
   }));
 
+Deno.test("writeSafetensors() rounds to f16 what is named, and nothing else", () =>
+  withTempDir(async (dir) => {
+    const path = join(dir, "x.safetensors");
+    await Deno.writeFile(
+      path,
+      await written([Float32Array.of(1, 2, 3, 4, 5, 6), Float32Array.of(1 / 3, -65_519)], "é.1"),
+    );
+    using file = await SafetensorsFile.open(path);
+    deepStrictEqual([...file.tensors.values()].map(({ dtype }) => dtype), ["F32", "F16"]);
+    deepStrictEqual(await file.read("a"), Float32Array.of(1, 2, 3, 4, 5, 6));
+    deepStrictEqual(await file.read("é.1"), Float32Array.of(0.333251953125, -65_504));
+  }));
+
 Deno.test("writeSafetensors() begins data at a multiple of 8 bytes and takes a view of a larger buffer", async () => {
   const views = VALUES.map((values) => new Float32Array([9, ...values, 9]).subarray(1, -1));
   const bytes = await written(views);
@@ -45,7 +58,11 @@ for (
   });
 }
 
-async function written(values: readonly Float32Array[]): Promise<Uint8Array<ArrayBuffer>> {
-  const pieces = await Array.fromAsync(writeSafetensors(SHAPES, ReadableStream.from(values)));
+async function written(
+  values: readonly Float32Array[],
+  ...halves: readonly string[]
+): Promise<Uint8Array<ArrayBuffer>> {
+  const options = { halves: new Set(halves) };
+  const pieces = await Array.fromAsync(writeSafetensors(SHAPES, ReadableStream.from(values), options));
   return await new Response(new Blob(pieces as BlobPart[])).bytes();
 }

@@ -36,6 +36,7 @@ Deno.test("every command refuses to start without any one of its task's permissi
       upscale: ["upscale", "-i", input, "-o", join(dir, "out"), "--allow-cpu"],
       plan: ["plan", "-i", input, "--allow-cpu"],
       fetch: ["fetch", "owner/name"],
+      convert: ["convert", "-m", MODEL, "-o", join(dir, "out")],
       demo: ["demo"],
       compare: ["compare", "-i", input, "-r", input],
       doctor: ["doctor", "--allow-cpu"],
@@ -55,8 +56,9 @@ Deno.test("every command refuses to start without any one of its task's permissi
       removed += withoutEach(args).length;
     }
     // upscale: read, write, six variables, free space; demo: two variables less; plan: read, five variables; compare: read;
-    // doctor: four paths and three variables; fetch: read, write, network, seven variables, free space.
-    strictEqual(removed, 9 + 7 + 6 + 1 + 7 + 11);
+    // doctor: four paths and three variables; fetch: read, write, network, seven variables, free space; convert: read, write, four variables,
+    // free space.
+    strictEqual(removed, 9 + 7 + 6 + 1 + 7 + 11 + 7);
     strictEqual(await names(dir), "in");
   }));
 

@@ -25,7 +25,7 @@ Deno.test("--version prints the version of deno.json", async () => {
 });
 
 const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
-  [[], /No command: one of upscale, plan, fetch, demo, compare and doctor is wanted/],
+  [[], /No command: one of upscale, plan, fetch, convert, demo, compare and doctor is wanted/],
   [["upscal"], /`upscal`[^]*Did you mean `upscale`/],
   [["upscale"], /Missing option `-i`\/`--input`/],
   [["upscale", "-i"], /`-i` requires `PATH`/],
@@ -41,6 +41,9 @@ const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
   [["upscale", "-i", "x", "-i", "y"], /`-i` cannot be used multiple times/],
   [["fetch"], /OWNER\/NAME/],
   [["fetch", "../name"], /`OWNER\/NAME`: Expected a model's name on the hub, but got "\.\.\/name"/],
+  [["convert", "-o", "x"], /Missing option `-m`\/`--model`/],
+  [["convert", "-m", "x"], /Missing option `-o`\/`--output`/],
+  [["convert", "-m", "x", "-o", "y", "--precision", "auto"], /"f16" and "f32", but got "auto"/],
   [["compare", "-i", "x"], /Missing option `-r`\/`--reference`/],
 ];
 

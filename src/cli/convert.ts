@@ -1,0 +1,156 @@
+import { basename, dirname, join } from "node:path";
+import { type ConvertedWeights, convertWeights } from "../checkpoint/convert_weights.ts";
+import { CheckpointError } from "../checkpoint/errors.ts";
+import { type ModelFolder, openModelFolder } from "../checkpoint/model_folder.ts";
+import { openWeights, type WeightFiles } from "../checkpoint/weight_source.ts";
+import { writeSafetensors } from "../checkpoint/write_safetensors.ts";
+import { removeIfPresent, removeTemporaries, writeFileAtomically } from "../media/write_file_atomically.ts";
+import { escapeName } from "../text/escape_name.ts";
+import type { ConvertCommand } from "./arguments.ts";
+import { checkDiskSpace } from "./check_disk_space.ts";
+import { CliError } from "./exit_codes.ts";
+import { openModelOutput } from "./model_output.ts";
+import type { Reporter } from "./progress.ts";
+
+/** Names of weights, each the first that is looked for in its part, so that nothing else can be meant. */
+const WEIGHTS = {
+  unet: "unet/diffusion_pytorch_model.safetensors",
+  vae: "vae/diffusion_pytorch_model.safetensors",
+  dgafnet: "dgafnet/diffusion_pytorch_model.safetensors",
+  controlnet: "controlnet/diffusion_pytorch_model.safetensors",
+  flow: "flow/diffusion_pytorch_model.safetensors",
+  text_encoder: "text_encoder/model.safetensors",
+} as const;
+const PARTS = Object.keys(WEIGHTS) as (keyof typeof WEIGHTS)[];
+/** Written last: without it a folder is no model. */
+const INDEX = "model_index.json";
+const FLOW_CONFIG = "flow/config.json";
+const EMPTY_PROMPT = "text_encoder/empty_prompt.safetensors";
+
+/** Weights in one file or several, their index, and what `torch.save` wrote. */
+const WEIGHT_FILE = /\.safetensors(?:\.|$)|\.pth?$/;
+
+/** What a command reports to, and what stops it. */
+interface Control {
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+/** What becomes of a model, by the names of the files to be written. */
+interface Conversion {
+  readonly weights: ReadonlyMap<string, ConvertedWeights>;
+  /** Paths of files that are kept as they are. */
+  readonly copies: ReadonlyMap<string, string>;
+  /** Contents of files that the model has not. */
+  readonly texts: ReadonlyMap<string, string>;
+}
+
+/**
+ * Writes a model that `upscale` accepts as a folder of plain names with f16 weights. What does not depend on weights is
+ * copied. Files are written one by one, each complete or not at all, and the one that makes the folder a model is the last.
+ * One tensor at a time is in memory.
+ */
+export async function convert(command: ConvertCommand, { reporter, signal }: Control): Promise<void> {
+  const { output, precision, overwrite, flow } = command;
+  const model = await openModelFolder(command.model, { flow });
+  using opened = new DisposableStack();
+  const sources = new Map<string, WeightFiles>();
+  for (const part of PARTS) {
+    const source = await openPart(model, part);
+    if (source) sources.set(WEIGHTS[part], opened.use(source));
+  }
+  const { copies, texts } = await otherFiles(model);
+  const names = [...sources.keys(), ...texts.keys(), ...copies.keys()];
+  await openModelOutput(output, {
+    names,
+    sources: [model.path, ...(await model.files()).values()],
+    overwrite,
+  });
+
+  const weights = new Map<string, ConvertedWeights>();
+  for (const [name, source] of sources) {
+    const converted = await convertWeights(source, { precision, signal });
+    for (const tensor of converted.tooLarge) {
+      const message = `"${
+        escapeName(tensor)
+      }" of ${source.description} stays f32: f16 does not reach its values`;
+      reporter.report({ event: "warning", message });
+    }
+    weights.set(name, converted);
+  }
+  const bytes = [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  await checkDiskSpace(output, { need: { state: bytes, frames: 0 }, reporter });
+  try {
+    await writeModel(output, { weights, copies, texts }, { reporter, signal });
+  } catch (error) {
+    throw explain(error, signal);
+  }
+  reporter.report({ event: "converted", bytes, elapsed_ms: reporter.elapsedMs, output });
+}
+
+/** The weights of a part, or null where the model has none. */
+async function openPart(model: ModelFolder, part: keyof typeof WEIGHTS): Promise<WeightFiles | null> {
+  if (part === "text_encoder") return model.textEncoder && await openWeights(model.path, part);
+  return model.configs[part] && await model.openWeights(part);
+}
+
+async function otherFiles(model: ModelFolder): Promise<Omit<Conversion, "weights">> {
+  const copies = new Map(
+    [...await model.files()].filter(([name]) => name === EMPTY_PROMPT || !WEIGHT_FILE.test(name)),
+  );
+  const texts = new Map<string, string>();
+  if (model.configs.flow && !copies.has(FLOW_CONFIG)) {
+    texts.set(FLOW_CONFIG, `${JSON.stringify({ _class_name: "RAFT", ...model.configs.flow }, null, 2)}\n`);
+  }
+  return { copies, texts };
+}
+
+async function writeModel(
+  output: string,
+  { weights, copies, texts }: Conversion,
+  { reporter, signal }: Control,
+): Promise<void> {
+  const names = [...weights.keys(), ...texts.keys(), ...copies.keys()];
+  await removeIfPresent(join(output, INDEX));
+  for (const folder of new Set(names.map(dirname))) {
+    const path = join(output, folder), own = names.map((name) => basename(name));
+    await Deno.mkdir(path, { recursive: true });
+    await removeTemporaries(path, (name) => own.includes(name));
+  }
+  const total = [...weights.values()].reduce((sum, { shapes }) => sum + shapes.size, 0);
+  let done = 0;
+  for (const [name, { shapes, halves, values }] of weights) {
+    const counted = counting(values(), () => reporter.progress({ stage: "convert", done: ++done, total }));
+    await writeFileAtomically(join(output, name), writeSafetensors(shapes, counted, { halves }));
+  }
+  for (const [name, text] of texts) {
+    await writeFileAtomically(join(output, name), new TextEncoder().encode(text));
+  }
+  const copied = [...copies.keys()].filter((name) => name !== INDEX);
+  for (const name of [...copied, INDEX]) {
+    signal.throwIfAborted();
+    await writeFileAtomically(join(output, name), await Deno.readFile(copies.get(name)!));
+  }
+}
+
+/** Passes on `values` and tells when the receiver is done with one. */
+async function* counting<T>(values: AsyncIterable<T>, onDone: () => void): AsyncGenerator<T> {
+  for await (const value of values) {
+    yield value;
+    onDone();
+  }
+}
+
+/** What to throw for an error of `writeModel`: a failed write has reasons that are not the disk's. */
+function explain(error: unknown, signal: AbortSignal): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const reason = [error, cause].find((e) =>
+    e instanceof CheckpointError || (signal.aborted && e === signal.reason)
+  );
+  if (!(reason instanceof CliError)) return reason ?? error;
+  return new CliError(
+    reason.exitCode,
+    `${reason.message}: the output is not complete; run the same command again with --overwrite`,
+    { cause: reason },
+  );
+}
