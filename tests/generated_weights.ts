@@ -1,5 +1,7 @@
+import type { ModelPart } from "../src/checkpoint/model_folder.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { type WeightOptions, type WeightRequests, Weights } from "../src/nn/weights.ts";
+import { loadNetwork } from "../src/vsr/networks.ts";
 import { weight } from "./generated.ts";
 import type { GoldenCase } from "./golden_file.ts";
 
@@ -47,18 +49,24 @@ export function generatedWeights(
 
 /**
  * Builds a network with the generated weights of a golden case and hands it to `use`; frees them afterwards.
- * `prefix` is the network's in the case, e.g. "unet."; `label` its name in taps, default the prefix without dot.
+ * `prefix` is the network's in the case, e.g. "unet."; without its dot it is the name in taps. Where the case has a model,
+ * the network is that part of it, as the program loads it, and `build` is not called.
  */
 export async function withGenerated<N, R>(
   gpu: Gpu,
   from: { readonly case: GoldenCase; readonly prefix: string; readonly build: (w: Weights) => N },
   use: (network: N) => Promise<R>,
 ): Promise<R> {
-  const { prefix, build } = from;
+  const { prefix, build } = from, { model, precision = "f32" } = from.case;
+  if (model) {
+    const part = prefix.replace(/\.$/, "") as ModelPart;
+    using loaded = await loadNetwork(gpu, { model, part, precision });
+    return await use(loaded.network as N);
+  }
   const weights = generatedWeights(gpu, {
     prefix,
     seed: from.case.weights!.seed,
-    precision: from.case.precision ?? "f32",
+    precision,
   });
   try {
     const network = build(weights);

@@ -1,20 +1,11 @@
-import { assertAllClose } from "./_assert.ts";
 import { gpuTest } from "./_gpu_test.ts";
 import { blockRunners } from "./golden_cases/blocks.ts";
 import { PENDING } from "./golden_cases/exceptions.ts";
+import { assertHalfGolden, HALF_TOLERANCES } from "./golden_cases/half_precision.ts";
 import { networkRunners } from "./golden_cases/networks.ts";
 import { pipelineRunners } from "./golden_cases/pipelines.ts";
 import { textNetworkRunners } from "./golden_cases/text.ts";
 import { type GoldenCase, loadCase, loadIndex, tensorOf } from "./golden_file.ts";
-
-// With weights stored as f16 every golden output stays below what golden/README.md measured for float16 storage and
-// arithmetic in PyTorch, relative to its largest value.
-const TOLERANCES: Record<string, number> = {
-  blocks: 1e-3,
-  networks_tiny: 2.5e-3,
-  networks_full: 2.5e-3,
-  pipelines: 8e-3,
-};
 
 // Scores of about 60 turn a rounding of 5e-4 in the weights into 3e-2 in the exponent: 8 times the block's tolerance.
 const PEAKED = { case: "attention_self_peaked", tolerance: 8e-3 };
@@ -45,8 +36,6 @@ function compare(
 ): void {
   const { data } = tensorOf(golden, name);
   if (values.length !== data.length) return; // flows are computed at lower density; what they lead to is compared
-  let scale = 0;
-  for (const v of data) scale = Math.max(scale, Math.abs(v));
-  const tolerance = entry.name === PEAKED.case ? PEAKED.tolerance : TOLERANCES[entry.group]!;
-  assertAllClose(values, data, { atol: tolerance * scale, label: `${entry.name}: ${name}` });
+  const tolerance = entry.name === PEAKED.case ? PEAKED.tolerance : HALF_TOLERANCES[entry.group]!;
+  assertHalfGolden(values, data, { tolerance, label: `${entry.name}: ${name}` });
 }

@@ -1,6 +1,8 @@
 // Reader of tests/golden: what the reference computed, one safetensors file per case and an index of them all.
 // It is no part of the product and shares nothing with its reader, so that neither can hide the other's mistakes.
 
+import type { ModelFolder } from "../src/checkpoint/model_folder.ts";
+
 /** What single precision alone does to an output: a difference of float tensors, or a count for 8-bit images. */
 export type Float32Error =
   | { readonly max_abs: number; readonly max_rel: number; readonly rms_rel: number }
@@ -40,7 +42,9 @@ export interface GoldenCase {
   readonly tensors: Readonly<Record<string, GoldenTensorEntry>>;
   readonly float32_error: Readonly<Record<string, Float32Error>>;
   /** Not in the index: set by tests that store weights at another precision. */
-  readonly precision?: "f16";
+  readonly precision?: "f32" | "f16";
+  /** Not in the index: set by tests that take the weights, and what is built from them, from files. */
+  readonly model?: ModelFolder;
 }
 
 /** A stored tensor, row-major; PyTorch's layout (N, C, H, W; flows N, H, W, 2). int64 comes as float64. */
@@ -68,6 +72,12 @@ export function loadCase(name: string): Golden {
   const found = loadIndex().find((entry) => entry.name === name);
   if (!found) throw new RangeError(`Cannot load golden "${name}": the index has no such case`);
   return { case: found, tensors: readTensors(Deno.readFileSync(new URL(found.file, FOLDER))) };
+}
+
+/** Reads a case beside the index, whose entry is `PATH.json` and whose tensors are `PATH.safetensors`. */
+export function loadSingleCase(path: string): Golden {
+  const entry: GoldenCase = JSON.parse(Deno.readTextFileSync(new URL(`${path}.json`, FOLDER)));
+  return { case: entry, tensors: readTensors(Deno.readFileSync(new URL(`${path}.safetensors`, FOLDER))) };
 }
 
 /** The tensor `name` of a case. Throws a RangeError, which lists the names, where there is none. */

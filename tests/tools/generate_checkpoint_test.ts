@@ -5,6 +5,7 @@ import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { checkpointLayout, LAYOUTS } from "../../tools/checkpoint_layouts.ts";
 import { generateCheckpoint, tensorShapes } from "../../tools/generate_checkpoint.ts";
 import { gpuTest } from "../_gpu_test.ts";
+import { assertCheckpointGoldens } from "../golden_cases/checkpoints.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
 import { signalFrame } from "../vsr/_signal_frame.ts";
 
@@ -26,15 +27,16 @@ for (const layout of LAYOUTS) {
   });
 
   gpuTest(
-    `generateCheckpoint() writes a model folder of layout ${layout}`,
+    `generateCheckpoint() writes a model folder of layout ${layout} whose networks equal their goldens`,
     (gpu) =>
       withTempDir(async (folder) => {
-        const encoder = layout === "stablevsr", precision = encoder ? "f32" : "f16";
+        const precision = layout === "dgaf" ? "f16" : "f32", encoder = layout === "stablevsr";
         await generateCheckpoint(folder, { layout, precision, encoder, small: true });
         const model = await openModelFolder(folder);
         await checkNetworks(gpu, model);
         using weights = await model.openWeights("unet");
-        strictEqual(weights.dtype("conv_in.weight"), encoder ? "F32" : "F16");
+        strictEqual(weights.dtype("conv_in.weight"), precision.toUpperCase());
+        await assertCheckpointGoldens(gpu, model, { layout, precision, small: true });
       }),
   );
 }
