@@ -202,6 +202,7 @@ const convert = command(
       description: message`Model folder in diffusers' layout, or OWNER/NAME of a fetched model`,
     }),
     flow,
+    temporal,
     output: option("-o", "--output", FOLDER, {
       description: message`Folder for the converted model`,
     }),
@@ -225,7 +226,7 @@ const convert = command(
     brief: message`Write a model as a folder of plain names with f16 weights, half as large`,
     description: examples(
       "deno task convert -m OWNER/NAME -o model/",
-      "deno task convert -m downloads/model/ --flow raft_large.pth -o model/",
+      "deno task convert -m downloads/model/ --flow raft_large.pth --temporal downloads/module/ -o model/",
     ),
     usageLine: [{ type: "literal", value: "-m FOLDER -o FOLDER" }, ...OPTIONS],
   },

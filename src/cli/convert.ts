@@ -1,7 +1,9 @@
 import { basename, dirname, join } from "node:path";
 import { type ConvertedWeights, convertWeights } from "../checkpoint/convert_weights.ts";
 import { CheckpointError } from "../checkpoint/errors.ts";
+import type { ModelConfigs } from "../checkpoint/model_configs.ts";
 import { type ModelFolder, openModelFolder } from "../checkpoint/model_folder.ts";
+import { MAX_CONFIG_BYTES, readJson } from "../checkpoint/read_json.ts";
 import { openWeights, type WeightFiles } from "../checkpoint/weight_source.ts";
 import { writeSafetensors } from "../checkpoint/write_safetensors.ts";
 import { removeIfPresent, removeTemporaries, writeFileAtomically } from "../media/write_file_atomically.ts";
@@ -41,7 +43,7 @@ interface Conversion {
   readonly weights: ReadonlyMap<string, ConvertedWeights>;
   /** Paths of files that are kept as they are. */
   readonly copies: ReadonlyMap<string, string>;
-  /** Contents of files that the model has not. */
+  /** Contents of files that the model has not, or has otherwise. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -51,15 +53,15 @@ interface Conversion {
  * One tensor at a time is in memory.
  */
 export async function convert(command: ConvertCommand, { reporter, signal }: Control): Promise<void> {
-  const { output, precision, overwrite, flow } = command;
-  const model = await openModelFolder(command.model, { flow });
+  const { output, precision, overwrite, flow, temporal } = command;
+  const model = await openModelFolder(command.model, { flow, temporal });
   using opened = new DisposableStack();
   const sources = new Map<string, WeightFiles>();
   for (const part of PARTS) {
     const source = await openPart(model, part);
     if (source) sources.set(WEIGHTS[part], opened.use(source));
   }
-  const { copies, texts } = await otherFiles(model);
+  const { copies, texts } = await otherFiles(model, { hasOtherTemporal: temporal !== undefined });
   const names = [...sources.keys(), ...texts.keys(), ...copies.keys()];
   await openModelOutput(output, {
     names,
@@ -94,15 +96,36 @@ async function openPart(model: ModelFolder, part: keyof typeof WEIGHTS): Promise
   return model.configs[part] && await model.openWeights(part);
 }
 
-async function otherFiles(model: ModelFolder): Promise<Omit<Conversion, "weights">> {
+async function otherFiles(
+  model: ModelFolder,
+  { hasOtherTemporal }: { readonly hasOtherTemporal: boolean },
+): Promise<Omit<Conversion, "weights">> {
   const copies = new Map(
     [...await model.files()].filter(([name]) => name === EMPTY_PROMPT || !WEIGHT_FILE.test(name)),
   );
   const texts = new Map<string, string>();
   if (model.configs.flow && !copies.has(FLOW_CONFIG)) {
-    texts.set(FLOW_CONFIG, `${JSON.stringify({ _class_name: "RAFT", ...model.configs.flow }, null, 2)}\n`);
+    texts.set(FLOW_CONFIG, toText({ _class_name: "RAFT", ...model.configs.flow }));
+  }
+  if (hasOtherTemporal) {
+    texts.set(INDEX, toText(await indexWithTemporal(copies.get(INDEX)!, model.configs)));
+    copies.delete(INDEX);
   }
   return { copies, texts };
+}
+
+/** The index at `path`, told the module that the model has now and the strength that goes with it. */
+async function indexWithTemporal(path: string, { index, dgafnet }: ModelConfigs): Promise<object> {
+  const json = await readJson(path, { label: INDEX, maxBytes: MAX_CONFIG_BYTES });
+  const { dgafnet: _dgafnet, controlnet: _controlnet, ...others } = json as Record<string, unknown>;
+  const module = dgafnet
+    ? { dgafnet: ["diffusers", "DGAFNetModel"] }
+    : { controlnet: ["diffusers", "ControlNetModel"] };
+  return { ...others, ...module, conditioning_scale: index.conditioning_scale };
+}
+
+function toText(json: object): string {
+  return `${JSON.stringify(json, null, 2)}\n`;
 }
 
 async function writeModel(
@@ -123,13 +146,14 @@ async function writeModel(
     const counted = counting(values(), () => reporter.progress({ stage: "convert", done: ++done, total }));
     await writeFileAtomically(join(output, name), writeSafetensors(shapes, counted, { halves }));
   }
-  for (const [name, text] of texts) {
-    await writeFileAtomically(join(output, name), new TextEncoder().encode(text));
-  }
-  const copied = [...copies.keys()].filter((name) => name !== INDEX);
-  for (const name of [...copied, INDEX]) {
+  const others = [...texts.keys(), ...copies.keys()].filter((name) => name !== INDEX);
+  for (const name of [...others, INDEX]) {
     signal.throwIfAborted();
-    await writeFileAtomically(join(output, name), await Deno.readFile(copies.get(name)!));
+    const text = texts.get(name);
+    const content = text === undefined
+      ? await Deno.readFile(copies.get(name)!)
+      : new TextEncoder().encode(text);
+    await writeFileAtomically(join(output, name), content);
   }
 }
 

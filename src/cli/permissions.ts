@@ -53,8 +53,8 @@ export function grantsOf(command: CliCommand): Grants {
       return { read: entry, write: entry, env, sys: FREE_SPACE, net: true };
     }
     case "convert": {
-      const { model, flow, output } = command;
-      const read = [output, ...modelGrants(model, flow)];
+      const { model, flow, temporal, output } = command;
+      const read = [output, ...modelGrants(model, flow, temporal)];
       return { ...NOTHING, read, write: [output], env: CACHE_VARIABLES, sys: FREE_SPACE };
     }
     case "demo": {

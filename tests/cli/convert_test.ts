@@ -92,7 +92,7 @@ Deno.test("convert gives what it wrote the same bytes again", () =>
     for (const name of NANO_FILES) ok(await areSame(join(second, name), join(first, name)), name);
   }));
 
-Deno.test("convert takes a variant, and a flow in a .pth file", () =>
+Deno.test("convert takes a variant, a flow in a .pth file, and a temporal module kept elsewhere", () =>
   withTempDir(async (dir) => {
     const model = await copyModel(join(dir, "model")), flow = join(dir, "raft"), output = join(dir, "out");
     await Deno.rename(join(model, UNET), join(model, UNET.replace("model.", "model.fp16.")));
@@ -100,11 +100,42 @@ Deno.test("convert takes a variant, and a flow in a .pth file", () =>
     await Deno.copyFile(join(NANO, "flow/config.json"), join(flow, "config.json"));
     const { tensors, bytes } = await nanoFlowAsTorchFile();
     await Deno.writeFile(join(flow, "raft.pth"), bytes);
-    await converted(model, output, { flow });
+    const temporal = join(dir, "module"), expected = join(dir, "expected");
+    await Deno.rename(join(model, "dgafnet"), temporal);
+    await converted(model, output, { flow, temporal });
+    await converted(NANO, expected);
     deepStrictEqual(await filesIn(output), NANO_FILES);
+    for (const name of NANO_FILES.filter((name) => name.startsWith("dgafnet/"))) {
+      ok(await areSame(join(output, name), join(expected, name)), name);
+    }
     using weights = await (await openModelFolder(output)).openWeights("flow");
     strictEqual([...weights.names()].length, tensors.size);
     for (const [name, { data }] of tensors) deepStrictEqual(await weights.read(name), data);
+  }));
+
+Deno.test("convert puts another kind of temporal module in the place of the model's, with its own strength", () =>
+  withTempDir(async (dir) => {
+    const model = join(dir, "model"), other = join(dir, "other"), output = join(dir, "out");
+    const options = { precision: "f16", encoder: false, small: true } as const;
+    await generateCheckpoint(model, { layout: "dgaf", ...options });
+    await generateCheckpoint(other, { layout: "stablevsr", ...options });
+    const index = JSON.parse(await Deno.readTextFile(join(model, INDEX)));
+    await Deno.writeTextFile(join(model, INDEX), JSON.stringify({ ...index, conditioning_scale: 0.5 }));
+    const temporal = join(other, "controlnet");
+    await converted(model, output, { temporal });
+
+    const { configs } = await openModelFolder(output);
+    deepStrictEqual(configs, (await openModelFolder(model, { temporal })).configs);
+    strictEqual(configs.index.conditioning_scale, 1);
+    const { dgafnet: _, ...others } = index;
+    deepStrictEqual(JSON.parse(await Deno.readTextFile(join(output, INDEX))), {
+      ...others,
+      controlnet: ["diffusers", "ControlNetModel"],
+      conditioning_scale: 1,
+    });
+    const files = await filesIn(output);
+    ok(files.includes("controlnet/diffusion_pytorch_model.safetensors"));
+    ok(!files.some((name) => name.startsWith("dgafnet/")));
   }));
 
 gpuTest(
@@ -211,6 +242,7 @@ Deno.test("convert leaves no model when a weight is broken or a signal stops it,
 
 interface Settings {
   readonly flow?: string;
+  readonly temporal?: string;
   readonly overwrite?: boolean;
   readonly signal?: AbortSignal;
   readonly write?: (text: string) => void;
@@ -218,10 +250,11 @@ interface Settings {
 
 /** Converts in this thread, as the command does. */
 async function converted(model: string, output: string, settings: Settings = {}): Promise<void> {
-  const { flow, overwrite = false, signal = new AbortController().signal, write = ignore } = settings;
+  const { flow, temporal, overwrite = false } = settings;
+  const { signal = new AbortController().signal, write = ignore } = settings;
   const reporter = new Reporter("lines", { write, now: () => performance.now() });
   const command = {
-    ...{ command: "convert", model, output, flow, overwrite } as const,
+    ...{ command: "convert", model, output, flow, temporal, overwrite } as const,
     ...{ precision: "f16", progress: "auto", quiet: false } as const,
   };
   await convert(command, { reporter, signal });

@@ -6,7 +6,7 @@ import { copyModel } from "./edited_model.ts";
 import { makeClip } from "./make_clip.ts";
 import { runCli } from "./run_cli.ts";
 
-Deno.test("upscale and plan use the module of --temporal, also through a link, and refuse other folders", () =>
+Deno.test("upscale, plan and convert use the module of --temporal, also through a link, and refuse other folders", () =>
   withTempDir(async (dir) => {
     const input = join(dir, "in"), temporal = join(dir, "module"), link = join(dir, "link");
     await makeClip(input, { width: 16, height: 12, count: 2 });
@@ -23,6 +23,14 @@ Deno.test("upscale and plan use the module of --temporal, also through a link, a
     deepStrictEqual(await upscaled("-m", model, "--temporal", temporal), bundled);
     deepStrictEqual(await upscaled("-m", model, "--temporal", link), bundled);
     notDeepStrictEqual(await upscaled("-m", model), bundled);
+
+    const whole = join(dir, "whole");
+    const converted = await runCli("convert", "-m", model, "--temporal", link, "-o", whole);
+    strictEqual(converted.code, 0, converted.stderr);
+    deepStrictEqual(
+      await Deno.readFile(join(whole, "dgafnet/config.json")),
+      await Deno.readFile(join(temporal, "config.json")),
+    );
 
     const flags = ["-i", input, "--allow-cpu", "-m", model, "--temporal"];
     const planned = await runCli("plan", ...flags, temporal);
