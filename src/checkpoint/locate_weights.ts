@@ -38,7 +38,7 @@ export async function locateWeights(
   const variants = names.filter((name) => VARIANT.test(name));
   const candidates = variants.length > 0 || !torch ? variants : names.filter((name) => TORCH.test(name));
   const [name, ...rivals] = candidates;
-  if (name === undefined) throw missingError(part, { wanted: plain[0]!, names, torch });
+  if (name === undefined) throw missingError(part, { names, torch });
   if (rivals.length === 0) return join(part, name);
   throw new MissingModelError("Cannot choose between weights", [
     `${labelOf(part)}: ${candidates.map(quote).join(", ")}, wanted one of them or "${plain[0]}"; ` +
@@ -48,22 +48,22 @@ export async function locateWeights(
 
 function missingError(
   part: string,
-  { wanted, names, torch }: {
-    readonly wanted: string;
+  { names, torch }: {
     readonly names: readonly string[];
     readonly torch: boolean;
   },
 ): MissingModelError {
-  const others = names.filter((name) => OTHER_WEIGHTS.test(name)).map(quote);
+  const missing = `${labelOf(part)}: no "${part === "text_encoder" ? STEMS[1] : STEMS[0]}.safetensors"`;
+  const others = names.filter((name) => OTHER_WEIGHTS.test(name));
   const readable = `only safetensors of that name, with or without a variant as in "model.fp16.safetensors"${
     torch ? ", and .pth files" : ""
   } are read`;
+  const remedy = others.some((name) => name.endsWith(".safetensors"))
+    ? "rename the file"
+    : "get such a file from the model's source, or make one with safetensors.torch.save_file";
   const problem = others.length === 0
-    ? `${labelOf(part)}: no "${wanted}"`
-    : `${labelOf(part)}: no "${wanted}" but ${
-      others.join(", ")
-    }; ${readable}: rename the file, or convert it with ` +
-      `safetensors.torch.save_file`;
+    ? `${missing}: copy it from the model's source`
+    : `${missing} but ${others.map(quote).join(", ")}; ${readable}: ${remedy}`;
   return new MissingModelError("Cannot find weights", [problem]);
 }
 

@@ -265,5 +265,6 @@ async function readConfigs(
     }));
     if (problems.length === 0) return configs;
   }
-  throw new ConfigError(`Cannot use model "${escapeName(root)}"`, problems);
+  const remedy = 'get its configurations again, or choose a model as in "Public checkpoints" of README.md';
+  throw new ConfigError(`Cannot use model "${escapeName(root)}": not supported; ${remedy}`, problems);
 }

@@ -48,12 +48,19 @@ Deno.test("locateWeights() names all variants where it cannot choose", async () 
 });
 
 Deno.test("locateWeights() names what is there where none fits, and says what to do", async () => {
-  assert.equal(await located(["notes.txt"]), 'unet: no "diffusion_pytorch_model.safetensors"');
+  assert.equal(
+    await located(["notes.txt"]),
+    `unet: no "diffusion_pytorch_model.safetensors": copy it from the model's source`,
+  );
   assert.equal(
     await located(["diffusion_pytorch_model.bin", "model.ckpt", "a.pth"]),
     'unet: no "diffusion_pytorch_model.safetensors" but "a.pth", "diffusion_pytorch_model.bin", "model.ckpt"; only ' +
-      'safetensors of that name, with or without a variant as in "model.fp16.safetensors" are read: rename the file, ' +
-      "or convert it with safetensors.torch.save_file",
+      'safetensors of that name, with or without a variant as in "model.fp16.safetensors" are read: get such a file ' +
+      "from the model's source, or make one with safetensors.torch.save_file",
+  );
+  assert.match(
+    await located(["unet.safetensors", "model.ckpt"]),
+    /but "model\.ckpt", "unet\.safetensors"; only safetensors of that name, .* are read: rename the file$/,
   );
 });
 
@@ -81,11 +88,20 @@ Deno.test("openWeights() reads the shards of a variant", async () => {
   });
 });
 
+Deno.test("locateWeights() wants the text encoder's weights under the name that transformers gives them", async () => {
+  await withFolder(async (root) => {
+    await assert.rejects(
+      locateWeights(root, "text_encoder"),
+      /text_encoder: no "model\.safetensors": copy it/,
+    );
+  });
+});
+
 Deno.test("locateWeights() says so where there is no such folder", async () => {
   await withFolder(async (root) => {
     await assert.rejects(
       locateWeights(root, "nowhere"),
-      /^MissingModelError: Cannot find weights\n {2}nowhere: no "diffusion_pytorch_model\.safetensors"$/,
+      /^MissingModelError: Cannot find weights\n {2}nowhere: no "diffusion_pytorch_model\.safetensors": copy it from the model's source$/,
     );
   });
 });

@@ -158,6 +158,9 @@ Deno.test("openModelFolder() opens the x4-upscaler's layout, and refuses one wit
       assert.deepEqual(error.problems, [
         `${LOW_RES}: beta_schedule is "squaredcos_cap_v2", wanted ("linear" | "scaled_linear")`,
       ]);
+      const summary =
+        /^Cannot use model ".*": not supported; get its configurations again, or choose a model as in /;
+      assert.match(error.message, summary);
       return true;
     });
     await Deno.remove(`${folder}/${LOW_RES}`);

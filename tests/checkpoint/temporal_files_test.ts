@@ -79,7 +79,9 @@ Deno.test("TemporalFiles.at() refuses no folder, one without parts, another clas
     await Deno.remove(`${folder}/${WEIGHTS}`);
     await assert.rejects(TemporalFiles.at(folder), (error: Error) => {
       assert.ok(error instanceof MissingModelError);
-      assert.deepEqual(error.problems, [`the folder: no "${WEIGHTS}"`]);
+      assert.deepEqual(error.problems, [
+        `the folder: no "${WEIGHTS}": copy it from the model's source`,
+      ]);
       return true;
     });
   }));
