@@ -56,12 +56,16 @@ fn main(
     ));
   }
   let matrix = params.total_channels * params.columns4;
-  let at = target_column.at + (params.first_channel + c) * target_column.stride - params.u_base;
+  let at = target_column.at + (params.first_channel + c) * target_column.stride;
+  // Compared as indices: a condition on uniforms alone makes lavapipe 22.3 compile the shader anew for each dispatch.
+  let begin = params.first * matrix;
+  let end = params.end * matrix;
   for (var s = 0u; s < 6u; s++) { // @unroll
     let column = transform(array<vec4<f32>, 3>(rows[0][s], rows[1][s], rows[2][s]));
     for (var r = 0u; r < 6u; r++) { // @unroll
-      if (6u * r + s >= params.first && 6u * r + s < params.end) {
-        u[(6u * r + s) * matrix + at] = column[r];
+      let to = (6u * r + s) * matrix + at;
+      if (to >= begin && to < end) {
+        u[to - params.u_base] = column[r];
       }
     }
   }
