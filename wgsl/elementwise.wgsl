@@ -1,10 +1,11 @@
 // Elementwise operations on one to three tensors of one shape, by number:
 //
-//   0 residual  y = max(a + b, 0)
-//   1 multiply  y = a · b
-//   2 GRU       y = (1 - b) · a + b · c
-//   3 scale     y = a · factor
-//   4 add       y = a + b
+//   0 residual     y = max(a + b, 0)
+//   1 multiply     y = a · b
+//   2 GRU          y = (1 - b) · a + b · c
+//   3 scale        y = a · factor
+//   4 add          y = a + b
+//   5 extrapolate  y = a + factor · (b - a)
 //
 //   a, b, c, y  f32; b and c only where the formula has them
 // One invocation per vec4 of the bound range. Zero padding channels stay zero.
@@ -38,6 +39,7 @@ fn main(
     case 2u: { y[i] = (1.0 - b[i]) * a[i] + b[i] * c[i]; }
     case 3u: { y[i] = a[i] * params.factor; }
     case 4u: { y[i] = a[i] + b[i]; }
+    case 5u: { y[i] = a[i] + params.factor * (b[i] - a[i]); }
     default: { y[i] = max(a[i] + b[i], vec4<f32>()); }
   }
 }

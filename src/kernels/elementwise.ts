@@ -9,7 +9,14 @@ import { assertShape } from "./shape.ts";
 const WORKGROUP = 64;
 
 /** Numbers of the operations in the shader. */
-const OPERATIONS = { residual_relu: 0, multiply: 1, gru_update: 2, scale: 3, add: 4 } as const;
+const OPERATIONS = {
+  residual_relu: 0,
+  multiply: 1,
+  gru_update: 2,
+  scale: 3,
+  add: 4,
+  extrapolate: 5,
+} as const;
 
 /** Operations on one to three tensors of one shape. */
 export const elementwiseKernel: Kernel = defineKernel({
@@ -63,6 +70,18 @@ export function scale(
   { factor, label }: { readonly factor: number; readonly label: string },
 ): Tensor {
   return elementwise(rec, [x], { operation: "scale", factor, label });
+}
+
+/**
+ * The point at `factor` on the line through `a`, at 0, and `b`, at 1: a + factor · (b - a). Throws `RangeError` where
+ * shapes differ.
+ */
+export function extrapolate(
+  rec: Recorder,
+  [a, b]: readonly [Tensor, Tensor],
+  { factor, label }: { readonly factor: number; readonly label: string },
+): Tensor {
+  return elementwise(rec, [a, b], { operation: "extrapolate", factor, label });
 }
 
 function elementwise(

@@ -2,12 +2,21 @@ import type { Scheduler } from "../diffusion/scheduler.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { Tensor } from "../gpu/tensor.ts";
+import { extrapolate } from "../kernels/elementwise.ts";
 import { finiteTally } from "../kernels/finite_tally.ts";
 import { keepFinite } from "../kernels/keep_finite.ts";
 import { schedulerStep } from "../kernels/scheduler_step.ts";
 import type { UNet } from "../models/unet.ts";
 import { flowShape } from "./flows.ts";
 import type { TemporalModule } from "./temporal_module.ts";
+
+/** Classifier-free guidance: the UNet's output is moved away from what it is for a negative prompt. */
+export interface TextGuidance {
+  /** Embedding of the negative prompt [1, S, D]. */
+  readonly negative: Tensor;
+  /** How far: 0 is the negative prompt's output, 1 the prompt's. */
+  readonly scale: number;
+}
 
 /** The networks of the sampling stage. */
 export interface SampleNetworks {
@@ -16,6 +25,8 @@ export interface SampleNetworks {
   readonly temporal: TemporalModule | null;
   /** Text embedding [1, S, D]. */
   readonly context: Tensor;
+  /** Null or left out where the prompt alone counts. */
+  readonly textGuidance?: TextGuidance | null;
 }
 
 /** What a frame-step makes. Once one made NaN or infinities, it and all later ones leave latent and estimate as is. */
@@ -138,20 +149,26 @@ export function recordStep(
     readonly conditioningScale: number | null;
   },
 ): StepOutputs {
-  const { unet, temporal, context } = networks;
+  const { unet, temporal, context, textGuidance } = networks;
   const guide = conditioningScale === null ? null : temporal!.align(rec, io.clean, io.flow!);
   const guidance = guide && temporal!.guide(rec, [io.latent, io.frame, guide], {
     sinusoid: io.temporalSinusoid!,
     classEmbedding: io.temporalClassEmbedding,
-    context,
     conditioningScale: conditioningScale!,
   });
-  const output = unet.forward(rec, [io.latent, io.frame], {
-    sinusoid: io.sinusoid,
-    classEmbedding: io.classEmbedding,
-    context,
-    guidance,
-  });
+  const outputFor = (context: Tensor) =>
+    unet.forward(rec, [io.latent, io.frame], {
+      sinusoid: io.sinusoid,
+      classEmbedding: io.classEmbedding,
+      context,
+      guidance: guidance && guidance(context),
+    });
+  const output = textGuidance
+    ? extrapolate(rec, [outputFor(textGuidance.negative), outputFor(context)], {
+      factor: textGuidance.scale,
+      label: "text guidance",
+    })
+    : outputFor(context);
   const stepped = schedulerStep(rec, {
     z: io.latent,
     output,

@@ -18,8 +18,6 @@ export interface TemporalInputs {
   readonly sinusoid: Tensor;
   /** Row of the class embedding [1, 1, D], where the network has classes. */
   readonly classEmbedding: Tensor | null;
-  /** Text embedding [1, S, D]. */
-  readonly context: Tensor;
   /** Factor of all residuals. */
   readonly conditioningScale: number;
 }
@@ -32,8 +30,15 @@ export interface TemporalModule {
   readonly flowStep: FlowStep;
   /** Clean estimate of the frame visited before [1, h, w, L], warped along the flow between the two → guide. */
   align(rec: Recorder, clean: Tensor, flow: Tensor): Tensor;
-  /** Noisy latent [1, h, w, L], frame [1, h, w, 3] and guide → residuals for the UNet. */
-  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): Guidance;
+  /**
+   * Noisy latent [1, h, w, L], frame [1, h, w, 3] and guide → what gives the residuals for the UNet where that sees a text
+   * embedding [1, S, D].
+   */
+  guide(
+    rec: Recorder,
+    images: readonly [Tensor, Tensor, Tensor],
+    inputs: TemporalInputs,
+  ): (context: Tensor) => Guidance;
 }
 
 /** The density of the flows that a model's temporal module reads; null where the model has none. */
@@ -55,8 +60,10 @@ export class LatentGuide implements TemporalModule {
     return ogwm(rec, clean, flow, { factor: OGWM_FACTOR, mode: "bilinear", label: "ogwm" });
   }
 
-  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): Guidance {
-    return this.network.forward(rec, images, inputs);
+  /** DGAFNet does not see the text: it runs once for all. */
+  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): () => Guidance {
+    const guidance = this.network.forward(rec, images, inputs);
+    return () => guidance;
   }
 }
 
@@ -78,7 +85,11 @@ export class PictureGuide implements TemporalModule {
     return flowWarp(rec, picture, flow, { label: "warp picture" });
   }
 
-  guide(rec: Recorder, images: readonly [Tensor, Tensor, Tensor], inputs: TemporalInputs): Guidance {
-    return this.network.forward(rec, images, inputs);
+  guide(
+    rec: Recorder,
+    images: readonly [Tensor, Tensor, Tensor],
+    inputs: TemporalInputs,
+  ): (context: Tensor) => Guidance {
+    return (context) => this.network.forward(rec, images, { ...inputs, context });
   }
 }

@@ -6,15 +6,8 @@ import { everyNth } from "./run.ts";
 /** Cases of features that do not exist yet, by what they show. The suite prints them. */
 export const PENDING: readonly {
   readonly feature: string;
-  /** The network has a runner, but not this option of it. */
-  readonly partial?: true;
   matches(entry: GoldenCase): boolean;
 }[] = [
-  {
-    feature: "guidance scale above 1",
-    partial: true,
-    matches: ({ options }) => options?.["guidance_scale"] > 1,
-  },
   { feature: "perceptual metrics", matches: ({ network }) => network === "metrics" },
 ];
 

@@ -7,13 +7,13 @@ import { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { scale } from "../../src/kernels/elementwise.ts";
 import { RAFT } from "../../src/models/raft.ts";
-import type { UNet } from "../../src/models/unet.ts";
 import { VAEDecoder } from "../../src/models/vae.ts";
 import { decodeStage } from "../../src/vsr/decode_stage.ts";
 import { flowStage } from "../../src/vsr/flow_stage.ts";
 import type { Flows, FlowStep } from "../../src/vsr/flows.ts";
 import { type Clip, copyTensor } from "../../src/vsr/frame_store.ts";
 import type { Noise } from "../../src/vsr/noise.ts";
+import type { SampleNetworks } from "../../src/vsr/frame_step.ts";
 import { sampleStage } from "../../src/vsr/sample_stage.ts";
 import { LatentGuide, PictureGuide, type TemporalModule } from "../../src/vsr/temporal_module.ts";
 import type { Weights } from "../../src/nn/weights.ts";
@@ -46,12 +46,14 @@ async function pipeline(gpu: Gpu, golden: Golden): Promise<Computed> {
     ? storedFlows(gpu, golden, configs["controlnet"] ? 1 : 4)
     : null;
   const context = plainInput(gpu, golden, "prompt");
+  const scale: number = entry.options!["guidance_scale"];
+  const textGuidance = scale > 1 ? { negative: plainInput(gpu, golden, "negative_prompt"), scale } : null;
   const latents = await withGenerated(
     gpu,
     { case: entry, prefix: "unet.", build: buildUNet(configs["unet"]!) },
     (unet) => {
       const run = (temporal: TemporalModule | null) =>
-        sample(gpu, golden, { unet, temporal, context, frames, flows, computed });
+        sample(gpu, golden, { unet, temporal, context, textGuidance, frames, flows, computed });
       return flows ? withTemporal(gpu, entry, run) : run(null);
     },
   );
@@ -90,22 +92,19 @@ function withTemporal<R>(
   );
 }
 
-interface Job {
-  readonly unet: UNet;
-  readonly temporal: TemporalModule | null;
-  readonly context: Tensor;
+interface Job extends SampleNetworks {
   readonly frames: Clip;
   readonly flows: Flows | null;
   readonly computed: Computed;
 }
 
 /** Runs the sampling stage with the stored random numbers, and notes latents, estimates and guides of every step. */
-async function sample(gpu: Gpu, golden: Golden, { unet, temporal, context, frames, flows, computed }: Job) {
+async function sample(gpu: Gpu, golden: Golden, { frames, flows, computed, ...networks }: Job) {
   const { configs, options } = golden.case;
   const { steps, conditioning_scale, class_label } = options as Record<string, number>;
   const count = frames.count;
   const after: Float32Array[] = [], clean: Float32Array[] = [];
-  const latents = await sampleStage(gpu, { unet, temporal, context }, {
+  const latents = await sampleStage(gpu, networks, {
     frames,
     flows,
     noise: new StoredNoise(gpu, golden),

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
-import { add, gruUpdate, multiply, residualRelu, scale } from "../../src/kernels/elementwise.ts";
+import { add, extrapolate, gruUpdate, multiply, residualRelu, scale } from "../../src/kernels/elementwise.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
 import { assertSameInBands } from "../_banded.ts";
 import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
 import * as loops from "../reference/elementwise.ts";
 
+const FACTOR = 3.5;
 const SHAPES = [[1, 8, 8, 4], [2, 5, 9, 7], [3, 11, 130], [1, 1]];
 
 function recordAll(rec: Recorder, [a, b, c]: readonly [Tensor, Tensor, Tensor]): Tensor[] {
@@ -15,20 +16,25 @@ function recordAll(rec: Recorder, [a, b, c]: readonly [Tensor, Tensor, Tensor]):
     multiply(rec, a, b, { label: "multiply" }),
     gruUpdate(rec, { h: a, z: b, q: c, label: "gru" }),
     add(rec, a, b, { label: "add" }),
+    extrapolate(rec, [a, b], { factor: FACTOR, label: "extrapolate" }),
   ];
 }
 
 for (const shape of SHAPES) {
-  gpuTest(`residualRelu(), multiply(), gruUpdate() and add() equal the loops for [${shape}]`, async (gpu) => {
-    const [a, aData] = signalTensor(gpu, `a ${shape}`, shape);
-    const [b, bData] = signalTensor(gpu, `b ${shape}`, shape);
-    const [c, cData] = signalTensor(gpu, `c ${shape}`, shape);
-    const [residual, product, state, sum] = await evaluate(gpu, (rec) => recordAll(rec, [a, b, c]));
-    assertAllClose(residual!, loops.residualRelu(aData, bData), TOLERANCE.f32);
-    assertAllClose(product!, loops.multiply(aData, bData), TOLERANCE.f32);
-    assertAllClose(state!, loops.gruUpdate(aData, bData, cData), TOLERANCE.f32);
-    assertAllClose(sum!, loops.add(aData, bData), TOLERANCE.f32);
-  });
+  gpuTest(
+    `residualRelu(), multiply(), gruUpdate(), add() and extrapolate() equal the loops for [${shape}]`,
+    async (gpu) => {
+      const [a, aData] = signalTensor(gpu, `a ${shape}`, shape);
+      const [b, bData] = signalTensor(gpu, `b ${shape}`, shape);
+      const [c, cData] = signalTensor(gpu, `c ${shape}`, shape);
+      const [residual, product, state, sum, beyond] = await evaluate(gpu, (rec) => recordAll(rec, [a, b, c]));
+      assertAllClose(residual!, loops.residualRelu(aData, bData), TOLERANCE.f32);
+      assertAllClose(product!, loops.multiply(aData, bData), TOLERANCE.f32);
+      assertAllClose(state!, loops.gruUpdate(aData, bData, cData), TOLERANCE.f32);
+      assertAllClose(sum!, loops.add(aData, bData), TOLERANCE.f32);
+      assertAllClose(beyond!, loops.extrapolate(aData, bData, FACTOR), TOLERANCE.f32);
+    },
+  );
 }
 
 gpuTest("residualRelu() takes the same tensor twice", async (gpu) => {

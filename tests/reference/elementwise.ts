@@ -8,6 +8,11 @@ export function add(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
   return Float64Array.from(a, (v, i) => v + b[i]!);
 }
 
+/** a + factor · (b - a). */
+export function extrapolate(a: ArrayLike<number>, b: ArrayLike<number>, factor: number): Float64Array {
+  return Float64Array.from(a, (v, i) => v + factor * (b[i]! - v));
+}
+
 /** `a` · `b`. */
 export function multiply(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
   return Float64Array.from(a, (v, i) => v * b[i]!);
