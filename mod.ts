@@ -21,7 +21,13 @@ export type { ClipSettings, UpscaleOptions } from "./src/vsr/clip_settings.ts";
 export type { TuningOptions } from "./src/vsr/tuning_cache.ts";
 export type { StageTime } from "./src/vsr/estimate_time.ts";
 export type { FittedPlan, Precision } from "./src/vsr/memory_limit.ts";
-export type { ClipOutline, MemoryPlan, MemorySettings, StageMemory } from "./src/vsr/memory_plan.ts";
+export type {
+  ClipOutline,
+  MemoryPlan,
+  MemorySettings,
+  StageMemory,
+  TextOutline,
+} from "./src/vsr/memory_plan.ts";
 export { BlankFrameError, NonFiniteError } from "./src/vsr/errors.ts";
 export type { Progress, StageControl } from "./src/vsr/progress.ts";
 export type { Frame } from "./src/media/frame.ts";

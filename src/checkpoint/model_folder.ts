@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { escapeName } from "../text/escape_name.ts";
 import { containedFile, requiredFile } from "./contained_file.ts";
-import { CheckpointError, ConfigError, MissingModelError } from "./errors.ts";
+import { CheckpointError, ConfigError, MissingModelError, quote } from "./errors.ts";
 import { FlowFiles } from "./flow_files.ts";
 import { isFolder } from "./is_folder.ts";
 import { locateWeights } from "./locate_weights.ts";
@@ -27,7 +27,10 @@ const OWN_PARTS = ["unet", "vae"] as const;
 
 /** What of a model's files is not known from its configurations alone. */
 interface ModelFiles {
-  readonly textEncoder: TextEncoderFolder | null;
+  /** Whether the empty prompt is there already encoded. */
+  readonly hasEmptyPrompt: boolean;
+  /** What encodes prompts, or why there is nothing that does. */
+  readonly textEncoder: TextEncoderFolder | ConfigError | MissingModelError;
   readonly temporal: TemporalFiles | null;
   readonly flow: FlowFiles | null;
 }
@@ -36,18 +39,41 @@ interface ModelFiles {
 export class ModelFolder {
   readonly path: string;
   readonly configs: ModelConfigs;
-  /** Null where the empty prompt is there already encoded: then the text encoder is not needed. */
-  readonly textEncoder: TextEncoderFolder | null;
+  /** Whether the empty prompt is there already encoded, so that it takes no text encoder. */
+  readonly hasEmptyPrompt: boolean;
+  readonly #textEncoder: ModelFiles["textEncoder"];
   readonly #temporal: TemporalFiles | null;
   readonly #flow: FlowFiles | null;
 
   /** `configs` are those of the parts; `temporal` and `flow` are null where theirs are. */
-  constructor(path: string, configs: ModelConfigs, { textEncoder, temporal, flow }: ModelFiles) {
+  constructor(
+    path: string,
+    configs: ModelConfigs,
+    { hasEmptyPrompt, textEncoder, temporal, flow }: ModelFiles,
+  ) {
     this.path = path;
     this.configs = configs;
-    this.textEncoder = textEncoder;
+    this.hasEmptyPrompt = hasEmptyPrompt;
+    this.#textEncoder = textEncoder;
     this.#temporal = temporal;
     this.#flow = flow;
+  }
+
+  /** What encodes prompts; null only where the empty prompt is there. */
+  get textEncoder(): TextEncoderFolder | null {
+    return this.#textEncoder instanceof Error ? null : this.#textEncoder;
+  }
+
+  /** Whether a prompt takes the text encoder. Throws MissingModelError or ConfigError if so and there is none to use. */
+  needsTextEncoder(prompt: string): boolean {
+    if (prompt === "" && this.hasEmptyPrompt) return false;
+    if (!(this.#textEncoder instanceof Error)) return true;
+    const { problems } = this.#textEncoder;
+    const message = `Cannot use prompt ${quote(prompt)}: model "${
+      escapeName(this.path)
+    }" has the empty prompt and no usable text encoder`;
+    if (this.#textEncoder instanceof ConfigError) throw new ConfigError(message, problems);
+    throw new MissingModelError(message, problems);
   }
 
   /** Opens the weights of `part`; close them after use. Errors as `openWeights`. */
@@ -58,13 +84,14 @@ export class ModelFolder {
   }
 
   /**
-   * Names and paths of all files that make the model what it is: configurations, weights, and the empty prompt or what
-   * encodes it.
+   * Names and paths of all files that make the model what it is: configurations, weights, the empty prompt and what
+   * encodes others.
    */
   async files(): Promise<Map<string, string>> {
     const names: string[] = [CONFIG_FILES.index, CONFIG_FILES.scheduler];
     if (this.configs.low_res_scheduler) names.push(CONFIG_FILES.lowResScheduler);
-    names.push(...this.textEncoder ? await textEncoderFiles(this.path) : [EMPTY_PROMPT]);
+    if (this.hasEmptyPrompt) names.push(EMPTY_PROMPT);
+    if (this.textEncoder) names.push(...await textEncoderFiles(this.path));
     for (const part of OWN_PARTS) {
       const weights = await locateWeights(this.path, part);
       names.push(`${part}/config.json`, ...await weightFileNames(this.path, weights));
@@ -74,10 +101,10 @@ export class ModelFolder {
     return files;
   }
 
-  /** Shape of the empty prompt's embedding, [tokens, cross_attention_dim]. Errors as `readEmptyPrompt`. */
-  async promptShape(): Promise<readonly [number, number]> {
-    if (this.textEncoder === null) return (await this.readEmptyPrompt()).shape;
-    const { config, vocabulary } = this.textEncoder;
+  /** Shape of a prompt's embedding, [tokens, cross_attention_dim]. Errors as `needsTextEncoder`, `readEmptyPrompt`. */
+  async promptShape(prompt: string): Promise<readonly [number, number]> {
+    if (!this.needsTextEncoder(prompt)) return (await this.readEmptyPrompt()).shape;
+    const { config, vocabulary } = this.textEncoder!;
     return [vocabulary.length, config.hidden_size];
   }
 
@@ -141,16 +168,17 @@ export async function openModelFolder(
       );
     }
   }
-  const textEncoder = await containedFile(root, EMPTY_PROMPT) === null
-    ? await findTextEncoder(root, missing)
-    : null;
+  const hasEmptyPrompt = await containedFile(root, EMPTY_PROMPT) !== null;
+  const textEncoder = await findTextEncoder(root, hasEmptyPrompt);
+  if (!hasEmptyPrompt && textEncoder instanceof ConfigError) throw textEncoder;
+  if (!hasEmptyPrompt && textEncoder instanceof MissingModelError) missing.push(...textEncoder.problems);
   if (missing.length > 0) {
     throw new MissingModelError(
       `Cannot use model "${escapeName(path)}": parts of the folder are missing`,
       missing,
     );
   }
-  const files = { textEncoder, temporal, flow };
+  const files = { hasEmptyPrompt, textEncoder, temporal, flow };
   return new ModelFolder(root, await readConfigs(root, files), files);
 }
 
@@ -194,17 +222,26 @@ async function missingParts(root: string, temporal: TemporalPart | null): Promis
   return missing;
 }
 
-/** What encodes the empty prompt where that is not there; what is missing is added to the list `missing`. */
-async function findTextEncoder(root: string, missing: string[]): Promise<TextEncoderFolder | null> {
-  if (await containedFile(root, CONFIG_FILES.textEncoder) === null) {
-    missing.push(
-      `${EMPTY_PROMPT}: copy text_encoder and tokenizer from the model's source, or save the text encoder's output ` +
-        'for the prompt "" there as tensor "prompt_embeds"',
-    );
-    return null;
+/** What encodes prompts, or an error that says why there is nothing. */
+async function findTextEncoder(root: string, hasEmptyPrompt: boolean): Promise<ModelFiles["textEncoder"]> {
+  const missing: string[] = [];
+  try {
+    if (await containedFile(root, CONFIG_FILES.textEncoder) === null) {
+      const copy = "copy text_encoder and tokenizer from the model's source";
+      const save = 'save the text encoder\'s output for the prompt "" there as tensor "prompt_embeds"';
+      missing.push(
+        hasEmptyPrompt ? `${CONFIG_FILES.textEncoder}: ${copy}` : `${EMPTY_PROMPT}: ${copy}, or ${save}`,
+      );
+    } else {
+      await withoutMissing(missing, () => locateWeights(root, "text_encoder"));
+      const folder = await withoutMissing(missing, () => readTextEncoderFolder(root));
+      if (folder && missing.length === 0) return folder;
+    }
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
   }
-  await withoutMissing(missing, () => locateWeights(root, "text_encoder"));
-  return await withoutMissing(missing, () => readTextEncoderFolder(root));
+  return new MissingModelError("Cannot find a text encoder", missing);
 }
 
 /** What `look` returns; null where that is missing, which is added to the list `missing`. */
@@ -260,7 +297,7 @@ async function readConfigs(
       flow,
     };
     problems.push(...problemsBetweenParts(configs, {
-      textEncoder: textEncoder && textEncoder.config,
+      textEncoder: textEncoder instanceof Error ? null : textEncoder.config,
       temporal: temporalFiles && temporalFiles.label,
     }));
     if (problems.length === 0) return configs;

@@ -13,6 +13,8 @@ export interface ModelIndex {
   readonly num_inference_steps: number;
   /** What the temporal module's residuals are multiplied with. */
   readonly conditioning_scale: number;
+  /** How far text guidance goes where a prompt is given; 1 is none. */
+  readonly guidance_scale: number;
   /** Largest noise level that the model was trained for, where it has such levels. */
   readonly max_noise_level: number;
 }
@@ -20,7 +22,7 @@ export interface ModelIndex {
 /** The pipeline of the Stable-Diffusion-x4-upscaler. */
 export const X4_PIPELINE = "StableDiffusionUpscalePipeline";
 /** What diffusers' pipelines take where nobody says otherwise. */
-const DEFAULT_STEPS = 50, DEFAULT_X4_STEPS = 75;
+const DEFAULT_STEPS = 50, DEFAULT_X4_STEPS = 75, DEFAULT_X4_GUIDANCE = 9;
 
 const schema = v.object({
   _class_name: v.optional(v.nullable(v.string()), null),
@@ -33,6 +35,7 @@ const schema = v.object({
   flow: component(["RAFT"]),
   num_inference_steps: v.optional(integer(1, 100_000)),
   conditioning_scale: v.optional(real(0, 100), 1),
+  guidance_scale: v.optional(real(0, 1000)),
   max_noise_level: v.optional(integer(0, 100_000), 350),
 });
 
@@ -60,6 +63,7 @@ export function parseModelIndex(json: unknown, where: string): ModelIndex {
     low_res_scheduler: isX4 || (raw.low_res_scheduler?.[1] ?? null) !== null,
     num_inference_steps: raw.num_inference_steps ?? (isX4 ? DEFAULT_X4_STEPS : DEFAULT_STEPS),
     conditioning_scale: raw.conditioning_scale,
+    guidance_scale: raw.guidance_scale ?? (isX4 ? DEFAULT_X4_GUIDANCE : 1),
     max_noise_level: raw.max_noise_level,
   };
 }

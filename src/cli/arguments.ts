@@ -49,6 +49,16 @@ const noiseLevel = optional(option("--noise-level", integer({ min: 0, metavar: "
   description:
     message`How noisy frames are taken to be, for models with noise levels (the x4-upscaler), which add that much; default 20`,
 }));
+const prompt = optional(option("--prompt", string({ metavar: "TEXT" }), {
+  description: message`What the frames show, in words, for models with a text encoder; default nothing`,
+}));
+const negativePrompt = optional(option("--negative-prompt", string({ metavar: "TEXT" }), {
+  description: message`What they should not look like; needs a guidance scale above 1; default nothing`,
+}));
+const guidanceScale = optional(option("--guidance-scale", float({ min: 0, metavar: "X" }), {
+  description:
+    message`How far the prompt leads away from the negative one; above 1 each step takes about 1.5 to 2 times as long, up to 1 it is off; default the model's`,
+}));
 const steps = optional(option("--steps", "--num-inference-steps", integer({ min: 1, metavar: "N" }), {
   description: message`Sampling steps; default the model's`,
 }));
@@ -99,6 +109,9 @@ const upscale = command(
     flow,
     temporal,
     steps,
+    prompt,
+    negativePrompt,
+    guidanceScale,
     noiseLevel,
     seed: withDefault(
       option("--seed", integer({ min: 0, metavar: "N" }), {
@@ -153,6 +166,9 @@ const plan = command(
     flow,
     temporal,
     steps,
+    prompt,
+    negativePrompt,
+    guidanceScale,
     noiseLevel,
     precision,
     maxGpuMemory,

@@ -41,14 +41,14 @@ export async function plan(command: PlanCommand): Promise<void> {
     ...memory,
     ...(device ? { device } : {}),
   });
-  const { steps } = checkedSettings(upscaler, command);
-  const fitted = await upscaler.plan(summary, { steps });
+  const settings = checkedSettings(upscaler, command);
+  const fitted = await upscaler.plan(summary, settings);
 
   const { width, height, bitDepths } = summary;
   const { description, software } = upscaler.adapter;
   const size = `${width} x ${height} to ${UPSCALE_FACTOR * width} x ${UPSCALE_FACTOR * height}`;
   console.log(
-    `${count(bitDepths.length, "frame")} of ${size}, ${count(steps, "step")}, model ${
+    `${count(bitDepths.length, "frame")} of ${size}, ${count(settings.steps, "step")}, model ${
       escapeName(modelName(resolve(model)))
     }`,
   );

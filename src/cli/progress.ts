@@ -21,6 +21,10 @@ export type CliEvent =
     conditioning_scale: number;
     /** Null for models without noise levels. */
     noise_level: number | null;
+    prompt: string;
+    negative_prompt: string;
+    /** 1 without text guidance. */
+    guidance_scale: number;
   }
   | { event: "warning"; message: string }
   /** What is done to keep to a limit of GPU memory, in words. */
@@ -67,7 +71,13 @@ export type ReportMode = "bar" | "lines" | "json" | "none" | "quiet";
 /** Shortest time between two reports of one stage. */
 const INTERVAL_MS = { bar: 100, lines: 5000, json: 500, none: Infinity, quiet: Infinity };
 const BAR_LENGTH = 24;
-const UNITS = { flow: "frame pairs", sample: "frame-steps", decode: "frames", convert: "tensors" };
+const UNITS = {
+  text: "prompts",
+  flow: "frame pairs",
+  sample: "frame-steps",
+  decode: "frames",
+  convert: "tensors",
+};
 
 /** Where a reporter writes, and its clock. */
 export interface ReporterOptions {

@@ -47,6 +47,7 @@ export async function upscale(command: UpscaleCommand, { reporter, signal }: Con
     const settings = checkedSettings(upscaler, command);
     if (isFirst) {
       reportJob(reporter, { command, settings, files, ignored, summary });
+      reportCutText(reporter, upscaler.cutText(settings));
       await reportMemory(upscaler, { command, settings, summary, reporter });
       if (!job.isUnfinished) await checkDiskSpace(output, { need: upscaler.diskNeed(summary), reporter });
     }
@@ -168,6 +169,9 @@ function reportJob(
     seed: settings.seed,
     conditioning_scale: settings.conditioningScale,
     noise_level: settings.noiseLevel,
+    prompt: settings.prompt,
+    negative_prompt: settings.negativePrompt,
+    guidance_scale: settings.guidanceScale,
   });
   if (ignored > 0) {
     const entries = ignored + files.length;
@@ -176,6 +180,15 @@ function reportJob(
   }
   if (alphaDropped > 0) {
     const message = `transparency is dropped in ${alphaDropped} of ${count(files.length, "frame")}`;
+    reporter.report({ event: "warning", message });
+  }
+}
+
+function reportCutText(reporter: Reporter, ends: readonly string[]): void {
+  for (const end of ends) {
+    const message = `the text encoder has no room for the end of a prompt, which is left out: "${
+      escapeName(end)
+    }"`;
     reporter.report({ event: "warning", message });
   }
 }

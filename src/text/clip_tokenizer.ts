@@ -19,8 +19,8 @@ export interface CLIPVocabulary {
 export interface CLIPTokens {
   /** As many as the vocabulary's `length`. */
   readonly ids: readonly number[];
-  /** Tokens at the end of the prompt that found no room. */
-  readonly dropped: number;
+  /** The end of the prompt that found no room, as the tokens spell it; "" where all did. */
+  readonly cut: string;
 }
 
 /**
@@ -67,7 +67,7 @@ export class CLIPTokenizer {
       model: { type: "BPE", vocab: ids, merges, unk_token: END, end_of_word_suffix: "</w>" },
       added_tokens: [START, END].map((content) => ({ content, id: ids[content], special: true })),
       post_processor: null,
-      decoder: null,
+      decoder: { type: "ByteLevel" },
     }, {});
   }
 
@@ -76,9 +76,10 @@ export class CLIPTokenizer {
     const { ids, padding, length } = this.#vocabulary;
     const found = this.#tokenizer.encode(prompt).ids;
     const kept = [ids[START]!, ...found.slice(0, length - 2), ids[END]!];
+    const rest = found.slice(length - 2);
     return {
       ids: [...kept, ...Array<number>(length - kept.length).fill(ids[padding]!)],
-      dropped: Math.max(found.length - (length - 2), 0),
+      cut: rest.length > 0 ? this.#tokenizer.decode(rest).trim() : "",
     };
   }
 }

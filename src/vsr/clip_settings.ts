@@ -1,3 +1,4 @@
+import { quote } from "../checkpoint/errors.ts";
 import { highestNoiseLevel, type ModelConfigs } from "../checkpoint/model_configs.ts";
 import type { StageControl } from "./progress.ts";
 
@@ -18,6 +19,12 @@ export interface UpscaleOptions extends StageControl {
    * take null only.
    */
   readonly noiseLevel?: number | null | undefined;
+  /** What the frames show, in words; default "". The model needs its text encoder for any other. */
+  readonly prompt?: string | undefined;
+  /** What they should not look like; default "". It counts only where the guidance scale is above 1. */
+  readonly negativePrompt?: string | undefined;
+  /** How far the prompt leads away from the negative one, 0 or more; up to 1 is not at all. */
+  readonly guidanceScale?: number | undefined;
 }
 
 /** The settings of one clip in full. */
@@ -30,6 +37,12 @@ export interface ClipSettings {
   readonly conditioningScale: number;
   /** Class, and noise in the frames; null for models without classes. */
   readonly noiseLevel: number | null;
+  /** What the frames show, in words. */
+  readonly prompt: string;
+  /** What they should not look like. */
+  readonly negativePrompt: string;
+  /** How far the prompt leads away from the negative one; 1 where it does not. */
+  readonly guidanceScale: number;
 }
 
 /** The settings in full. Throws `RangeError` for values out of the model's range. */
@@ -50,7 +63,36 @@ export function clipSettings(configs: ModelConfigs, options: UpscaleOptions): Cl
       `Cannot use conditioning scale ${conditioningScale}: a number of 0 or more is wanted`,
     );
   }
-  return { steps, seed, conditioningScale, noiseLevel: noiseLevelOf(configs, options) };
+  return {
+    steps,
+    seed,
+    conditioningScale,
+    noiseLevel: noiseLevelOf(configs, options),
+    ...textOf(configs, options),
+  };
+}
+
+/** The prompts that decide the frames: the prompt, and the negative one if it leads away from that, not equal to it. */
+export function promptsOf({ prompt, negativePrompt, guidanceScale }: TextSettings): string[] {
+  return guidanceScale > 1 && prompt !== negativePrompt ? [prompt, negativePrompt] : [prompt];
+}
+
+/** What of the settings is about text. */
+type TextSettings = Pick<ClipSettings, "prompt" | "negativePrompt" | "guidanceScale">;
+
+function textOf({ index }: ModelConfigs, options: UpscaleOptions): TextSettings {
+  const { prompt = "", negativePrompt = "", guidanceScale = index.guidance_scale } = options;
+  if (!Number.isFinite(guidanceScale) || guidanceScale < 0) {
+    throw new RangeError(`Cannot use guidance scale ${guidanceScale}: a number of 0 or more is wanted`);
+  }
+  if (negativePrompt !== "" && guidanceScale <= 1) {
+    throw new RangeError(
+      `Cannot use negative prompt ${
+        quote(negativePrompt)
+      }: with guidance scale ${guidanceScale} it would not count; a guidance scale above 1 is wanted`,
+    );
+  }
+  return { prompt, negativePrompt, guidanceScale: Math.max(guidanceScale, 1) };
 }
 
 function noiseLevelOf(configs: ModelConfigs, { noiseLevel = null }: UpscaleOptions): number | null {

@@ -4,8 +4,8 @@ import { Tensor } from "../gpu/tensor.ts";
 import { CountingRecorder } from "../kernels/counting_recorder.ts";
 import type { Weights } from "../nn/weights.ts";
 import { recordEncoder, recordPair, slotLike } from "./flow_stage.ts";
-import { recordStep, StepInputs, stepTensors } from "./frame_step.ts";
-import type { MemoryPlan, MemorySettings, StageMemory } from "./memory_plan.ts";
+import { contextsOf, recordStep, StepInputs, stepTensors } from "./frame_step.ts";
+import { type MemoryPlan, type MemorySettings, promptTensors, type StageMemory } from "./memory_plan.ts";
 import { buildTemporal, type ModelOutline } from "./networks.ts";
 import { flowStepOf } from "./temporal_module.ts";
 
@@ -29,7 +29,7 @@ export interface StageTime {
 }
 
 /** A clip's size, and what was planned for it. */
-export interface TimedPlan extends Pick<MemoryPlan, "stages"> {
+export interface TimedPlan extends Pick<MemoryPlan, "stages" | "text"> {
   readonly height: number;
   readonly width: number;
   readonly settings: MemorySettings;
@@ -94,7 +94,14 @@ interface TrialOptions {
 }
 
 /** How a piece of each stage is recorded. */
-const TRIALS = { flow: flowTrial, sample: sampleTrial, decode: decodeTrial };
+const TRIALS = { text: textTrial, flow: flowTrial, sample: sampleTrial, decode: decodeTrial };
+
+/** All of the stage, whatever the size of the frames. */
+function textTrial(gpu: Gpu, outline: ModelOutline, { plan }: TrialOptions): Trial {
+  const { network, weights } = outline.buildTextEncoder(plan.text.encoded, plan.settings);
+  const rec = new CountingRecorder(gpu);
+  return { rec, outputs: [network.forward(rec)], inputs: [], weights: [weights] };
+}
 
 function flowTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: TrialOptions): Trial {
   const { network, weights } = outline.build("flow", plan.settings);
@@ -111,13 +118,16 @@ function sampleTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: T
   const guided = plan.stages.some(({ stage }) => stage === "flow");
   const unet = outline.build("unet", plan.settings);
   const temporal = guided ? buildTemporal(outline, plan.settings) : null;
-  const context = new Tensor([1, ...outline.promptShape], "prompt");
-  const networks = { unet: unet.network, temporal: temporal?.module ?? null, context };
+  const networks = {
+    unet: unet.network,
+    temporal: temporal?.module ?? null,
+    ...promptTensors(plan.text),
+  };
   const io = new StepInputs(gpu, [1, height, width, outline.configs.unet.out_channels], networks);
   const rec = new CountingRecorder(gpu);
   const outputs = stepTensors(recordStep(rec, io, { networks, conditioningScale: guided ? 1 : null }));
   const weights = [unet.weights, ...temporal?.weights ?? []];
-  return { rec, outputs, inputs: [context, ...io.tensors], weights };
+  return { rec, outputs, inputs: [...contextsOf(networks), ...io.tensors], weights };
 }
 
 function decodeTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: TrialOptions): Trial {

@@ -29,6 +29,11 @@ export interface SampleNetworks {
   readonly textGuidance?: TextGuidance | null;
 }
 
+/** The text embeddings that a frame-step reads. */
+export function contextsOf({ context, textGuidance }: SampleNetworks): Tensor[] {
+  return textGuidance ? [context, textGuidance.negative] : [context];
+}
+
 /** What a frame-step makes. Once one made NaN or infinities, it and all later ones leave latent and estimate as is. */
 export interface StepOutputs {
   /** The less noisy latent. */

@@ -20,7 +20,7 @@ import { type Manifest, manifestChanges, parseManifest } from "./manifest.ts";
 const JOB_FOLDER = ".dgaf-vsr-job";
 const LOCK = "lock", MANIFEST = "manifest.json", DONE = "done.sha256";
 /** Where the stages keep tensors. */
-const STATE_FOLDERS = ["flows", "latents"];
+const STATE_FOLDERS = ["prompts", "flows", "latents"];
 /** Time between two saves: the work that is lost when the process is killed. */
 const SAVE_EVERY_MS = 30_000;
 
@@ -43,7 +43,7 @@ export class JobError extends Error {
  *
  * - `lock` is held by the process that works on it;
  * - `manifest.json` says what the job is of; without it there is none;
- * - `flows/`, `latents/` hold finished work;
+ * - `prompts/`, `flows/`, `latents/` hold finished work;
  * - `done.sha256` lists their files, and the frames that were written. What is not in there does not count.
  */
 export class JobFolder implements JobStore, AsyncDisposable {

@@ -1,12 +1,18 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Flows } from "./flows.ts";
-import type { JobStore } from "./job_store.ts";
+import type { JobStore, SavedFile } from "./job_store.ts";
 import { readTensors } from "./read_tensors.ts";
 
-const FLOWS = "flows", LATENTS = "latents", CLEAN = "clean";
+const PROMPTS = "prompts", FLOWS = "flows", LATENTS = "latents", CLEAN = "clean";
 /** Two, so that a damaged file costs one interval of work and not all of it. */
 const GENERATIONS = 2;
+
+/** The text encoder's output for one prompt: the last hidden states, row-major, [tokens, channels]. */
+export interface PromptEmbedding {
+  readonly data: Float32Array;
+  readonly shape: readonly [number, number];
+}
 
 /** Sampling at a point between two frame-steps. */
 export interface Samples {
@@ -22,6 +28,32 @@ export interface Samples {
 export function keptWork(job: JobStore): { readonly pairs: number; readonly frameSteps: number } {
   const flows = job.list(FLOWS).at(-1), latents = job.list(LATENTS).at(-1);
   return { pairs: flows ? numbersOf(flows)[1] : 0, frameSteps: latents ? numbersOf(latents)[0] : 0 };
+}
+
+/** Keeps the embeddings of the prompts, in their order. */
+export async function savePrompts(
+  job: JobStore,
+  embeddings: readonly PromptEmbedding[],
+): Promise<void> {
+  await job.save(fileName(PROMPTS, embeddings.length), {
+    shapes: new Map(embeddings.map(({ shape }, i) => [`prompt.${i}`, shape])),
+    values: ReadableStream.from(embeddings.map(({ data }) => data)),
+  });
+}
+
+/** The embeddings kept of `count` prompts, each of `shape` [tokens, channels]; null where they are missing or damaged. */
+export async function loadPrompts(
+  job: JobStore,
+  { shape, count }: { readonly shape: readonly [number, number]; readonly count: number },
+): Promise<PromptEmbedding[] | null> {
+  const shapes = new Map(Array.from({ length: count }, (_, i) => [`prompt.${i}`, shape]));
+  using file = await open(job, { name: fileName(PROMPTS, count), shapes });
+  if (!file) return null;
+  const embeddings: PromptEmbedding[] = [];
+  for (const key of shapes.keys()) {
+    embeddings.push({ data: new Float32Array((await file.readBytes(key)).buffer), shape });
+  }
+  return embeddings;
 }
 
 /** Keeps the flows of pair `from` (frames `from` and `from + 1`) and all later ones. Does nothing where there are none. */
@@ -124,21 +156,32 @@ async function save(
   await job.save(name, { shapes, values: readTensors(gpu, [...tensors.values()]) });
 }
 
-/** Null where the file is missing, damaged, or holds something else. */
-async function load(
-  gpu: Gpu,
-  job: JobStore,
-  { name, shapes }: { readonly name: string; readonly shapes: ReadonlyMap<string, readonly number[]> },
-): Promise<Map<string, Tensor> | null> {
-  using file = await job.load(name);
+/** A file of tensors of a job. */
+interface StateFile {
+  readonly name: string;
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+}
+
+/** Null where the file is missing, damaged, or holds something else. Close it after use. */
+async function open(job: JobStore, { name, shapes }: StateFile): Promise<SavedFile | null> {
+  using opened = new DisposableStack();
+  const file = opened.use(await job.load(name));
   if (!file) return null;
   for (const [key, shape] of shapes) {
     const kept = file.tensors.get(key);
     if (kept?.dtype !== "F32" || String(kept.shape) !== String(shape)) return null;
   }
+  opened.move();
+  return file;
+}
+
+/** As `open()`, on the GPU. */
+async function load(gpu: Gpu, job: JobStore, state: StateFile): Promise<Map<string, Tensor> | null> {
+  using file = await open(job, state);
+  if (!file) return null;
   const tensors = new Map<string, Tensor>();
   try {
-    for (const [key, shape] of shapes) {
+    for (const [key, shape] of state.shapes) {
       const { buffer } = await file.readBytes(key);
       tensors.set(key, gpu.tensor(shape, key, new Float32Array(buffer)));
     }

@@ -8,6 +8,7 @@ import {
   type MemoryPlan,
   type MemorySettings,
   planMemory,
+  type TextOutline,
 } from "./memory_plan.ts";
 import type { ModelOutline } from "./networks.ts";
 
@@ -36,6 +37,7 @@ export interface FittedClip {
   readonly clip: ClipOutline;
   /** Sampling steps. */
   readonly steps: number;
+  readonly text: TextOutline;
   readonly wishes: MemoryWishes;
 }
 
@@ -83,15 +85,15 @@ export function fitMemory(gpu: Gpu, outline: ModelOutline, fitted: FittedClip): 
 }
 
 /** The first plan that keeps to the limit, or the one with the lowest peak. */
-function leastPlan(gpu: Gpu, outline: ModelOutline, { clip, steps, wishes, known }: Job): FittedPlan {
+function leastPlan(gpu: Gpu, outline: ModelOutline, { wishes, ...job }: Job): FittedPlan {
   const { maxGpuMemory: limit = Infinity } = wishes;
   let settings = initialSettings(gpu, wishes);
-  let plan = planMemory(gpu, outline, { clip, steps, settings, known });
+  let plan = planMemory(gpu, outline, { ...job, settings });
   const taken = new Map<string, string>();
   for (const { change, name, words } of measures(settings, wishes)) {
     if (plan.peakBytes <= limit) break;
     const changed = { ...settings, ...change };
-    const candidate = planMemory(gpu, outline, { clip, steps, settings: changed, known });
+    const candidate = planMemory(gpu, outline, { ...job, settings: changed });
     if (candidate.peakBytes >= plan.peakBytes) continue;
     settings = changed;
     plan = candidate;
@@ -162,7 +164,7 @@ function flagsThatFit(gpu: Gpu, outline: ModelOutline, job: Job): string | null 
 function sizeThatFits(
   gpu: Gpu,
   outline: ModelOutline,
-  { job: { clip, steps }, plan: { settings }, limit }: {
+  { job: { clip, steps, text }, plan: { settings }, limit }: {
     readonly job: Job;
     readonly plan: FittedPlan;
     readonly limit: number;
@@ -173,7 +175,7 @@ function sizeThatFits(
     const factor = (least + most) / 2;
     const [height, width] = [clip.height, clip.width].map((side) => Math.max(1, Math.floor(factor * side)));
     const smaller = { ...clip, height: height!, width: width! };
-    if (planMemory(gpu, outline, { clip: smaller, steps, settings }).peakBytes <= limit) {
+    if (planMemory(gpu, outline, { clip: smaller, steps, text, settings }).peakBytes <= limit) {
       fits = smaller;
       least = factor;
     } else {

@@ -7,11 +7,12 @@ import type { Weights } from "../nn/weights.ts";
 import { recordEncoder, recordPair, slotLike } from "./flow_stage.ts";
 import { directionsOf, flowShape, type FlowStep } from "./flows.ts";
 import { decoderRecordings, decoderTensors, recordDecoder } from "./frame_decoder.ts";
-import { recordStep, type SampleNetworks, StepInputs, stepTensors } from "./frame_step.ts";
+import { contextsOf, recordStep, type SampleNetworks, StepInputs, stepTensors } from "./frame_step.ts";
 import { recordUnpacker } from "./frame_store.ts";
 import { buildTemporal, type ModelOutline } from "./networks.ts";
 import { recordNoise } from "./noise.ts";
 import { frameShape, recordNoisedFrame } from "./noised_clip.ts";
+import type { Progress } from "./progress.ts";
 import { GROUP_BYTES } from "./read_tensors.ts";
 import { flowStepOf } from "./temporal_module.ts";
 
@@ -23,6 +24,14 @@ export interface ClipOutline {
   readonly width: number;
   /** Bits per sample of each frame. */
   readonly bitDepths: readonly (8 | 16)[];
+}
+
+/** The text of a clip, as far as memory and time depend on it. */
+export interface TextOutline {
+  /** Shape of each prompt's embedding, [tokens, D]: a second is the negative prompt's. */
+  readonly shapes: readonly (readonly [number, number])[];
+  /** How many of the prompts the text encoder has to encode. */
+  readonly encoded: number;
 }
 
 /** What can be chosen to save memory. */
@@ -40,7 +49,7 @@ export interface MemorySettings {
 /** GPU memory while a stage runs, in bytes by purpose, and its work. */
 export interface StageMemory {
   /** In the order in which they run. */
-  readonly stage: "flow" | "sample" | "decode";
+  readonly stage: Progress["stage"];
   /** Parameters of the stage's networks. */
   readonly weights: number;
   /** Transformed filters, kept with the weights. */
@@ -65,8 +74,10 @@ export interface StageMemory {
 
 /** What a job needs. */
 export interface MemoryPlan {
-  /** In the order in which they run; without flow where there is nothing to guide. */
+  /** In the order in which they run; without text where no prompt is encoded, without flow where nothing guides. */
   readonly stages: readonly StageMemory[];
+  /** The text that was planned for. */
+  readonly text: TextOutline;
   /** GPU memory of the stage that needs most. */
   readonly peakBytes: number;
   /** Host memory besides the runtime and the driver: the larger of a weight being loaded and frames being written. */
@@ -87,11 +98,12 @@ const CHECK_BYTES = 16;
 export function planMemory(
   gpu: Gpu,
   outline: ModelOutline,
-  { clip, steps, settings, known = new Map() }: {
+  { clip, steps, text, settings, known = new Map() }: {
     readonly clip: ClipOutline;
     readonly steps: number;
+    readonly text: TextOutline;
     readonly settings: MemorySettings;
-    /** Stages that other calls for the same GPU, model and steps have computed; added to. */
+    /** Stages that other calls for the same GPU, model, steps and text have computed; added to. */
     readonly known?: KnownStages;
   },
 ): MemoryPlan {
@@ -103,7 +115,7 @@ export function planMemory(
   const flows = directionsOf(steps) * (count - 1) * flowBytes;
   const latentBytes = bytes([new Tensor(latentShape(clip, outline), "latent")]);
   const latents = (count + 1) * latentBytes; // a job that goes on also has the clean estimate it stopped at
-  const job = { outline, clip, steps, settings, flowStep };
+  const job = { outline, clip, steps, text, settings, flowStep };
 
   const { tile, ...network } = settings;
   /** Recording takes a while, and most settings leave most stages as they were. */
@@ -113,20 +125,23 @@ export function planMemory(
     known.set(key, parts);
     return parts;
   }
+  const encode = text.encoded > 0 ? compute(textPlan, network) : null;
   const flow = flowStep ? compute(flowPlan, network) : null;
   const sample = compute(samplePlan, network);
   const decode = compute(decodePlan, { ...network, tile });
   const stages = [
+    ...encode ? [total("text", { ...encode, frames, flows: 0, latents: 0 })] : [],
     ...flow
       ? [total("flow", { ...flow, frames, flows, latents: 0, readBack: savedBytes(flows, flowBytes) })]
       : [],
     total("sample", { ...sample, frames, flows, latents, readBack: savedBytes(latents, latentBytes) }),
     total("decode", { ...decode, frames, flows, latents }),
   ];
-  const largest = Math.max(...[flow, sample, decode].map((part) => part?.largestTensor ?? 0));
+  const largest = Math.max(...[encode, flow, sample, decode].map((part) => part?.largestTensor ?? 0));
   const outputBytes = Math.max(...clip.bitDepths) / 8 * 3 * 16 * pixels;
   return {
     stages,
+    text,
     peakBytes: Math.max(...stages.map((stage) => stage.total)),
     hostBytes: Math.max(HOST_BYTES_PER_WEIGHT * largest, HOST_FRAMES * outputBytes),
   };
@@ -142,6 +157,7 @@ interface Job {
   readonly outline: ModelOutline;
   readonly clip: ClipOutline;
   readonly steps: number;
+  readonly text: TextOutline;
   readonly settings: MemorySettings;
   /** Density of the flows; null where nothing guides. */
   readonly flowStep: FlowStep | null;
@@ -167,6 +183,17 @@ function framesBytes(gpu: Gpu, { height, width, bitDepths }: ClipOutline): numbe
     sum += bytes([new Tensor(packedPixelsShape({ height, width, bitDepth }), "frame")]);
   }
   return sum;
+}
+
+function textPlan(
+  gpu: Gpu,
+  { outline, text, settings }: Job,
+): StageParts & Pick<StageMemory, "readBack"> {
+  const { network, weights } = outline.buildTextEncoder(text.encoded, settings);
+  const rec = new CountingRecorder(gpu);
+  const states = network.forward(rec);
+  const plans = rec.dryRun([states]).byteLength;
+  return { ...weightBytes([weights]), plans, inputs: 0, readBack: bytes([states]), flops: rec.flops };
 }
 
 function flowPlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job): StageParts {
@@ -201,12 +228,15 @@ function flowPlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job): 
   };
 }
 
-function samplePlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job): StageParts {
+function samplePlan(gpu: Gpu, { outline, clip, steps, text, settings, flowStep }: Job): StageParts {
   const unet = outline.build("unet", settings);
   const guided = flowStep !== null;
   const temporal = guided ? buildTemporal(outline, settings) : null;
-  const context = new Tensor([1, ...outline.promptShape], "prompt");
-  const networks: SampleNetworks = { unet: unet.network, temporal: temporal?.module ?? null, context };
+  const networks: SampleNetworks = {
+    unet: unet.network,
+    temporal: temporal?.module ?? null,
+    ...promptTensors(text),
+  };
   const shape = latentShape(clip, outline);
   const noise = new CountingRecorder(gpu);
   const { counter, output } = recordNoise(noise, shape);
@@ -225,9 +255,15 @@ function samplePlan(gpu: Gpu, { outline, clip, steps, settings, flowStep }: Job)
   return {
     ...weightBytes([unet.weights, ...temporal?.weights ?? []]),
     plans: plans + noised.plans,
-    inputs: bytes([context, counter, ...io.tensors]) + noised.inputs,
+    inputs: bytes([...contextsOf(networks), counter, ...io.tensors]) + noised.inputs,
     flops,
   };
+}
+
+/** The prompts of a clip as a frame-step takes them, without memory or values. */
+export function promptTensors({ shapes }: TextOutline): Pick<SampleNetworks, "context" | "textGuidance"> {
+  const [context, negative] = shapes.map((shape) => new Tensor([1, ...shape], "prompt"));
+  return { context: context!, textGuidance: negative ? { negative, scale: 2 } : null };
 }
 
 /** What adding noise to the low-resolution frames takes. */

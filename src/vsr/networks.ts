@@ -65,8 +65,8 @@ export async function loadTemporal(
 /** A model whose networks can be built and recorded, as often as wanted, but have no weights. */
 export interface ModelOutline {
   readonly configs: ModelConfigs;
-  /** Shape of the text embedding, [tokens, D]. */
-  readonly promptShape: readonly [number, number];
+  /** Builds the text encoder of a model that has one, for so many prompts. Nothing is allocated. */
+  buildTextEncoder(prompts: number, options: WeightOptions): { network: CLIPTextModel; weights: Weights };
   /** Builds a part. Nothing is allocated. */
   build<P extends ModelPart>(part: P, options: WeightOptions): { network: Network<P>; weights: Weights };
 }
@@ -93,17 +93,32 @@ export async function openOutline(gpu: Gpu, model: ModelFolder): Promise<ModelOu
   for (const part of (Object.keys(BUILDERS) as ModelPart[]).filter((p) => configs[p] !== null)) {
     sources.set(part, opened.use(await model.openWeights(part)));
   }
-  const promptShape = await model.promptShape();
+  const text = model.textEncoder && opened.use(await openWeights(model.path, "text_encoder"));
   const owned = opened.move();
   return {
     configs,
-    promptShape,
+    buildTextEncoder: (prompts, options) =>
+      buildTextEncoder(gpu, { model, source: text!, prompts, ...options }),
     build<P extends ModelPart>(part: P, options: WeightOptions) {
       const weights = new Weights(gpu, new WeightView(sources.get(part)!), part, options);
       return { network: BUILDERS[part](weights, configs) as Network<P>, weights };
     },
     [Symbol.dispose]: () => owned.dispose(),
   };
+}
+
+function buildTextEncoder(
+  gpu: Gpu,
+  { model, source, prompts, ...options }: WeightOptions & {
+    readonly model: ModelFolder;
+    readonly source: WeightSource;
+    readonly prompts: number;
+  },
+) {
+  const { config, vocabulary } = model.textEncoder!;
+  const weights = new Weights(gpu, new WeightView(source), "text_encoder", options);
+  const ids = Array<number>(vocabulary.length).fill(0);
+  return { network: new CLIPTextModel(weights, config, Array(prompts).fill(ids)), weights };
 }
 
 /**
@@ -119,12 +134,12 @@ export async function checkNetworks(gpu: Gpu, model: ModelFolder): Promise<void>
     BUILDERS[part](new Weights(gpu, view, part), model.configs);
     problems.push(...view.problems().map((problem) => `${source.description}: ${problem}`));
   }
-  if (model.textEncoder) {
+  if (model.textEncoder && !model.hasEmptyPrompt) {
     using source = await openWeights(model.path, "text_encoder");
     const view = new WeightView(source);
     new CLIPTextModel(new Weights(gpu, view, "text_encoder"), model.textEncoder.config, [[0]]);
     problems.push(...view.problems().map((problem) => `${source.description}: ${problem}`));
   }
   if (problems.length > 0) throw misfitError(model.path, problems);
-  if (!model.textEncoder) await model.readEmptyPrompt();
+  if (model.hasEmptyPrompt) await model.readEmptyPrompt();
 }

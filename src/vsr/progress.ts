@@ -2,9 +2,9 @@ import type { JobStore } from "./job_store.ts";
 
 /** How far a job is. */
 export interface Progress {
-  /** Optical flow, sampling, decoding: in this order. */
-  readonly stage: "flow" | "sample" | "decode";
-  /** Finished units of the stage: pairs of frames, frame-steps or frames. */
+  /** Encoding of prompts, optical flow, sampling, decoding: in this order. */
+  readonly stage: "text" | "flow" | "sample" | "decode";
+  /** Finished units of the stage: prompts, pairs of frames, frame-steps or frames. */
   readonly done: number;
   /** All units of the stage. */
   readonly total: number;

@@ -3,16 +3,16 @@ import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
-import { type ClipSettings, clipSettings, type UpscaleOptions } from "./clip_settings.ts";
+import { type ClipSettings, clipSettings, promptsOf, type UpscaleOptions } from "./clip_settings.ts";
 import { type DecodeOptions, decodeStage } from "./decode_stage.ts";
 import { estimateTime, type StageTime } from "./estimate_time.ts";
 import { type DiskNeed, diskNeed } from "./disk_need.ts";
-import { emptyPrompt, type PromptEmbedding } from "./encode_prompts.ts";
+import { embedPrompts, type KnownPrompts } from "./encode_prompts.ts";
 import { type FlowOptions, flowStage } from "./flow_stage.ts";
 import { directionsOf, type Flows, flowShape } from "./flows.ts";
 import { FrameStore } from "./frame_store.ts";
 import { hashFile } from "./hash_file.ts";
-import { loadFlows, loadSamples, type Samples } from "./job_state.ts";
+import { loadFlows, loadSamples, type PromptEmbedding, type Samples } from "./job_state.ts";
 import { makeManifest, type Manifest } from "./manifest.ts";
 import {
   fitMemory,
@@ -28,6 +28,7 @@ import { NoisedClip, noiseMix } from "./noised_clip.ts";
 import type { StageControl } from "./progress.ts";
 import { sampleStage } from "./sample_stage.ts";
 import { flowStepOf } from "./temporal_module.ts";
+import { CLIPTokenizer } from "../text/clip_tokenizer.ts";
 import { keepTuning, openTuning, type TuningOptions } from "./tuning_cache.ts";
 
 /** Pixels of an output frame per pixel of an input frame, in each direction. */
@@ -73,8 +74,7 @@ export class Upscaler {
   readonly #model: ModelFolder;
   readonly #wishes: MemoryWishes;
   readonly #tuning: TuningOptions;
-  /** The empty prompt, once a clip needed it. */
-  #prompt: PromptEmbedding | null = null;
+  readonly #prompts: KnownPrompts = new Map();
 
   private constructor(
     gpu: Gpu,
@@ -123,9 +123,22 @@ export class Upscaler {
     return this.#gpu.facts;
   }
 
-  /** The settings that `upscale()` will use. Throws `RangeError` for values out of range. */
+  /**
+   * The settings that `upscale()` will use. Throws `RangeError` for values out of range, `MissingModelError` or
+   * `ConfigError` for a prompt that the model cannot encode.
+   */
   settings(options: UpscaleOptions = {}): ClipSettings {
-    return clipSettings(this.#model.configs, options);
+    const settings = clipSettings(this.#model.configs, options);
+    for (const prompt of promptsOf(settings)) this.#model.needsTextEncoder(prompt);
+    return settings;
+  }
+
+  /** The ends of prompts that the text encoder has no room for, one for each prompt that is too long. */
+  cutText(options: UpscaleOptions = {}): string[] {
+    const { textEncoder } = this.#model;
+    if (textEncoder === null) return [];
+    const tokenizer = new CLIPTokenizer(textEncoder.vocabulary);
+    return promptsOf(this.settings(options)).map((prompt) => tokenizer.encode(prompt).cut).filter(Boolean);
   }
 
   /**
@@ -133,9 +146,13 @@ export class Upscaler {
    * nothing. Throws `LimitError` that says what would fit if there is no way, `RangeError` for settings out of range.
    */
   async plan(clip: ClipOutline, options: UpscaleOptions = {}): Promise<FittedPlan> {
-    const { steps } = this.settings(options);
-    using outline = await openOutline(this.#gpu, this.#model);
-    return fitMemory(this.#gpu, outline, { clip, steps, wishes: this.#wishes });
+    const settings = this.settings(options), prompts = promptsOf(settings), model = this.#model;
+    const text = {
+      shapes: await Promise.all(prompts.map((prompt) => model.promptShape(prompt))),
+      encoded: prompts.filter((prompt) => model.needsTextEncoder(prompt)).length,
+    };
+    using outline = await openOutline(this.#gpu, model);
+    return fitMemory(this.#gpu, outline, { clip, steps: settings.steps, text, wishes: this.#wishes });
   }
 
   /** How long the stages of a planned clip will take, by short trials on this device; rough, see `StageTime`. */
@@ -194,6 +211,14 @@ export class Upscaler {
       if (kept?.done === settings.steps * count) {
         latents = kept.latents;
       } else {
+        // Before the networks, so that the text encoder's weights are never on the GPU beside theirs.
+        const prompts = await embedPrompts(gpu, this.#model, {
+          prompts: promptsOf(settings),
+          known: this.#prompts,
+          job,
+          onProgress,
+          ...control.memory,
+        });
         const step = flowStepOf(configs);
         if (step && count > 1) {
           const directions = directionsOf(settings.steps);
@@ -202,7 +227,7 @@ export class Upscaler {
             : null;
           flows = await this.#flows(store, { ...control, directions, step, kept: flows });
         }
-        latents = await this.#sample(store, flows, { ...settings, ...control, kept });
+        latents = await this.#sample(store, flows, { ...settings, ...control, prompts, kept });
       }
       const inputs = {
         bitDepth: (i: number) => store.bitDepth(i),
@@ -240,18 +265,26 @@ export class Upscaler {
   async #sample(
     store: FrameStore,
     flows: Flows | null,
-    options: StageOptions & ClipSettings & { readonly kept: Samples | null },
+    options: StageOptions & ClipSettings & {
+      readonly prompts: readonly PromptEmbedding[];
+      readonly kept: Samples | null;
+    },
   ): Promise<Tensor[]> {
     const gpu = this.#gpu, model = this.#model;
-    // Before the networks, so that the text encoder's weights are never on the GPU beside theirs.
-    const { data, shape } = this.#prompt ??= await emptyPrompt(gpu, model, options.memory);
     using unet = await this.#load("unet", options.memory);
     using temporal = flows && await loadTemporal(gpu, { model, ...options.memory });
-    const context = gpu.tensor([1, ...shape], "prompt", data);
+    const [context, negative] = options.prompts.map(({ data, shape }, i) =>
+      gpu.tensor([1, ...shape], `prompt ${i}`, data)
+    );
     try {
       const noiseShape = [1, store.height, store.width, unet.network.config.out_channels];
       using noise = await PhiloxNoise.create(gpu, options.seed, noiseShape);
-      const networks = { unet: unet.network, temporal: temporal?.module ?? null, context };
+      const networks = {
+        unet: unet.network,
+        temporal: temporal?.module ?? null,
+        context: context!,
+        textGuidance: negative ? { negative, scale: options.guidanceScale } : null,
+      };
       using noised = await this.#noised(store, options);
       return await sampleStage(gpu, networks, {
         ...options,
@@ -262,7 +295,7 @@ export class Upscaler {
         classLabel: options.noiseLevel,
       });
     } finally {
-      gpu.free(context);
+      for (const prompt of [context, negative]) if (prompt) gpu.free(prompt);
     }
   }
 

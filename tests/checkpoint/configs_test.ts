@@ -379,22 +379,26 @@ Deno.test("parseModelIndex() takes 50 steps and scale 1 where the file says noth
     low_res_scheduler: false,
     num_inference_steps: 50,
     conditioning_scale: 1,
+    guidance_scale: 1,
     max_noise_level: 350,
   });
   assert.equal(parseModelIndex({ unet: [null, null] }, "f.json").scheduler_class, null);
+  assert.equal(parseModelIndex({ guidance_scale: 7.5 }, "f.json").guidance_scale, 7.5);
   const bad = {
     unet: ["diffusers", "UNet3D"],
     controlnet: ["diffusers", "ControlNetXSModel"],
     num_inference_steps: 0,
+    guidance_scale: -1,
   };
   assert.deepEqual(problemsOf(parseModelIndex, bad), [
     'f.json: unet.1 is "UNet3D", wanted "UNet2DConditionModel"',
     'f.json: controlnet.1 is "ControlNetXSModel", wanted "ControlNetModel"',
     "f.json: num_inference_steps is 0, wanted a whole number from 1 to 100000",
+    "f.json: guidance_scale is -1, wanted a number from 0 to 1000",
   ]);
 });
 
-Deno.test("parseModelIndex() reads the x4-upscaler's, with the parts that are not used here, and takes its 75 steps", () => {
+Deno.test("parseModelIndex() reads the x4-upscaler's, with the parts that are not used here, and takes its 75 steps and guidance scale 9", () => {
   const json = {
     _class_name: "StableDiffusionUpscalePipeline",
     _diffusers_version: "0.8.0.dev0",
@@ -416,6 +420,7 @@ Deno.test("parseModelIndex() reads the x4-upscaler's, with the parts that are no
     low_res_scheduler: true,
     num_inference_steps: 75,
     conditioning_scale: 1,
+    guidance_scale: 9,
     max_noise_level: 300,
   });
   assert.deepEqual(

@@ -38,6 +38,7 @@ Deno.test("openModelFolder() opens nano, and every tensor of every part reads", 
     low_res_scheduler: false,
     num_inference_steps: 1,
     conditioning_scale: 0.5,
+    guidance_scale: 1,
     max_noise_level: 350,
   });
   assert.equal(configs.low_res_scheduler, null);

@@ -15,6 +15,7 @@ import { gpuTest } from "../_gpu_test.ts";
 import { nanoFlowAsTorchFile } from "../checkpoint/_nano_flow.ts";
 import { weight } from "../generated.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
+import { withEncoderToo } from "../vsr/_text_encoder_folder.ts";
 import { copyModel, fillTensor } from "./edited_model.ts";
 import { makeClip } from "./make_clip.ts";
 import { runCli } from "./run_cli.ts";
@@ -168,6 +169,16 @@ gpuTest(
       ]);
     }),
 );
+
+Deno.test("convert keeps both, the embedding of the empty prompt and the text encoder", () =>
+  withEncoderToo((model) =>
+    withTempDir(async (dir) => {
+      const output = join(dir, "out");
+      await converted(model, output);
+      const { hasEmptyPrompt, textEncoder } = await openModelFolder(output);
+      deepStrictEqual([hasEmptyPrompt, textEncoder?.config.hidden_size], [true, 64]);
+    })
+  ));
 
 Deno.test("convert refuses an output that holds a model, unless told to overwrite it, and one that holds other parts", () =>
   withTempDir(async (dir) => {

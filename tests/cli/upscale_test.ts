@@ -76,6 +76,9 @@ Deno.test("upscale takes one picture of odd size and reports in JSON", () =>
       seed: 42,
       conditioning_scale: 0.5,
       noise_level: null,
+      prompt: "",
+      negative_prompt: "",
+      guidance_scale: 1,
     });
     const finished = events.filter(({ event, done, total }) => event === "progress" && done === total);
     deepStrictEqual(finished.map(({ stage, total }) => [stage, total]), [["sample", 2], ["decode", 1]]);

@@ -36,6 +36,10 @@ const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
   [["upscale", "-i", "x", "--num_inference_steps=1.5"], /`--num-inference-steps`.*integer, but got "1.5"/],
   [["upscale", "-i", "x", "--seed", "-1"], /`--seed`.*greater than or equal to 0, but got "-1"/],
   [["upscale", "-i", "x", "--conditioning-scale", "nan"], /`--conditioning-scale`.*number, but got "nan"/],
+  [
+    ["upscale", "-i", "x", "--guidance-scale", "-1"],
+    /`--guidance-scale`.*greater than or equal to 0, but got "-1"/,
+  ],
   [["upscale", "-i", "x", "--progress", "loud"], /"auto", "bar", "json", and "none", but got "loud"/],
   [["upscale", "-i", "x", "--tuning", "on"], /`--tuning`.*"auto", "off", and "force", but got "on"/],
   [["upscale", "-i", "x", "-i", "y"], /`-i` cannot be used multiple times/],

@@ -63,6 +63,6 @@ export async function assertCheckpointGoldens(
 
 /** What the checkpoint's text encoder makes of the empty prompt. */
 async function encodedPrompt(gpu: Gpu, model: ModelFolder, precision: "f32" | "f16"): Promise<Computed> {
-  const { data } = await encodePrompts(gpu, model.textEncoder!, { prompts: [""], precision });
-  return new Map([["y", data]]);
+  const [embedding] = await encodePrompts(gpu, model.textEncoder!, { prompts: [""], precision });
+  return new Map([["y", embedding!.data]]);
 }

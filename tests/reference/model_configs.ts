@@ -241,6 +241,7 @@ export function modelIndex(json: StrictJson): Values {
       flow: part("RAFT"),
       num_inference_steps: key(whole(1, 100_000), 0),
       conditioning_scale: key(within(0, 100), 1),
+      guidance_scale: key(within(0, 1000), null),
       max_noise_level: key(whole(0, 100_000), 350),
     },
     harmless: [
@@ -256,6 +257,7 @@ export function modelIndex(json: StrictJson): Values {
     scheduler_class: classOf(read.scheduler),
     low_res_scheduler: isX4 || classOf(read.low_res_scheduler) !== null,
     num_inference_steps: read.num_inference_steps || (isX4 ? 75 : 50),
+    guidance_scale: read.guidance_scale ?? (isX4 ? 9 : 1),
   };
 }
 

@@ -1,50 +1,48 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type CLIPTextConfig, parseCLIPTextConfig } from "../../src/checkpoint/clip_text_config.ts";
+import { parseCLIPTextConfig } from "../../src/checkpoint/clip_text_config.ts";
 import { readCLIPVocabulary } from "../../src/checkpoint/clip_vocabulary.ts";
 import { CheckpointError, ConfigError, MissingModelError } from "../../src/checkpoint/errors.ts";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
-import { WeightView } from "../../src/checkpoint/weight_view.ts";
 import { readTextEncoderFolder } from "../../src/checkpoint/text_encoder_folder.ts";
 import { writeSafetensors } from "../../src/checkpoint/write_safetensors.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { CLIPTextModel } from "../../src/models/clip_text.ts";
-import { Weights } from "../../src/nn/weights.ts";
 import { CLIPTokenizer } from "../../src/text/clip_tokenizer.ts";
-import { type EncodedPrompts, encodePrompts } from "../../src/vsr/encode_prompts.ts";
+import { encodePrompts } from "../../src/vsr/encode_prompts.ts";
+import type { PromptEmbedding } from "../../src/vsr/job_state.ts";
 import { checkNetworks } from "../../src/vsr/networks.ts";
 import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { gpuTest } from "../_gpu_test.ts";
-import { MemorySource } from "../checkpoint/_memory_source.ts";
-import { copyModel } from "../cli/edited_model.ts";
-import { weight } from "../generated.ts";
 import { generatedWeights } from "../generated_weights.ts";
 import { signalFrame } from "./_signal_frame.ts";
+import {
+  EMPTY_PROMPT,
+  FITTING,
+  SMALL,
+  TOKENIZERS,
+  withEncoder,
+  withEncoderInstead,
+} from "./_text_encoder_folder.ts";
 
-const FIXTURES = fileURLToPath(new URL("../text/fixtures", import.meta.url));
-const CONFIG = { hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 2 };
-/** As the bundled model's UNet wants it. */
-const FITTING = { ...CONFIG, hidden_size: 64 };
 const NANO = fileURLToPath(new URL("../../weights/nano", import.meta.url));
-const PROMPT = "text_encoder/empty_prompt.safetensors";
 const PROMPTS = ["", "a photo of a cat", "word ".repeat(80)];
 
 gpuTest("encodePrompts() reads a model folder and gives the states of its tokens", async (gpu) => {
-  await withModel(CONFIG, async (root) => {
-    const { data, shape, dropped } = await encode(gpu, root, PROMPTS);
-    assert.deepEqual(shape, [3, 77, 16]);
-    assert.deepEqual(dropped, [0, 0, 5]);
-    const tokenizer = new CLIPTokenizer(await readCLIPVocabulary(FIXTURES, "clip"));
+  await withEncoder(SMALL, async (root) => {
+    const embeddings = await encode(gpu, root, PROMPTS);
+    assert.deepEqual(embeddings.map(({ shape }) => shape), PROMPTS.map(() => [77, 16]));
+    const tokenizer = new CLIPTokenizer(await readCLIPVocabulary(TOKENIZERS, "clip"));
     const expected = await statesOf(gpu, PROMPTS.map((prompt) => tokenizer.encode(prompt).ids));
     assert.equal(expected.length, 3 * 77 * 16);
-    assert.deepEqual(data, expected);
+    assert.deepEqual(embeddings.flatMap(({ data }) => [...data]), [...expected]);
   });
 });
 
 Deno.test("readTextEncoderFolder() refuses an encoder that is too small for the tokenizer", async () => {
-  await withModel({ ...CONFIG, vocab_size: 49_407, max_position_embeddings: 9 }, async (root) => {
+  await withEncoder({ ...SMALL, vocab_size: 49_407, max_position_embeddings: 9 }, async (root) => {
     await assert.rejects(readTextEncoderFolder(root), (error: Error) => {
       assert.deepEqual((error as ConfigError).problems, [
         "tokenizer: the largest token is 49407, wanted less than vocab_size of text_encoder/config.json, 49407",
@@ -56,10 +54,10 @@ Deno.test("readTextEncoderFolder() refuses an encoder that is too small for the 
 });
 
 gpuTest("encodePrompts() says what the folder lacks, and which tensors do not fit", async (gpu) => {
-  await withModel(CONFIG, async (root) => {
+  await withEncoder(SMALL, async (root) => {
     await Deno.writeTextFile(
       join(root, "text_encoder/config.json"),
-      JSON.stringify({ ...CONFIG, num_hidden_layers: 1 }),
+      JSON.stringify({ ...SMALL, num_hidden_layers: 1 }),
     );
     await assert.rejects(encode(gpu, root), (error: Error) => {
       assert.ok(error instanceof CheckpointError);
@@ -75,9 +73,9 @@ gpuTest("encodePrompts() says what the folder lacks, and which tensors do not fi
 });
 
 gpuTest("A model folder may have a text encoder instead of the empty prompt", async (gpu) => {
-  await withEncoderInstead(FITTING, async (root) => {
+  await withEncoderInstead(async (root) => {
     const model = await openModelFolder(root);
-    assert.deepEqual(await model.promptShape(), [77, 64]);
+    assert.deepEqual(await model.promptShape(""), [77, 64]);
     const files = [...(await model.files()).keys()].filter((name) => /^(text_encoder|tokenizer)/.test(name));
     assert.deepEqual(files, [
       "text_encoder/config.json",
@@ -100,7 +98,7 @@ gpuTest("A model folder may have a text encoder instead of the empty prompt", as
 });
 
 Deno.test("openModelFolder() refuses a text encoder that does not fit the UNet, or has no tokenizer", async () => {
-  await withEncoderInstead(CONFIG, async (root) => {
+  await withEncoderInstead(async (root) => {
     await assert.rejects(openModelFolder(root), (error: Error) => {
       assert.ok(error instanceof ConfigError);
       assert.deepEqual(error.problems, [
@@ -118,13 +116,13 @@ Deno.test("openModelFolder() refuses a text encoder that does not fit the UNet, 
       ]);
       return true;
     });
-  });
+  }, SMALL);
 });
 
 gpuTest(
   "Upscaler makes the same frames of a text encoder as of what it makes of the empty prompt",
   async (gpu) => {
-    await withEncoderInstead(FITTING, async (root) => {
+    await withEncoderInstead(async (root) => {
       const clip = [signalFrame(0, { width: 16, height: 12 })];
       const upscale = async () => {
         using upscaler = await Upscaler.open({ model: root, allowCpu: true });
@@ -133,74 +131,28 @@ gpuTest(
         return once;
       };
       const encoded = await upscale();
-      const { data, shape: [, ...shape] } = await encode(gpu, root);
+      const [embedding] = await encode(gpu, root), { data, shape } = embedding!;
       await Deno.writeFile(
-        join(root, PROMPT),
+        join(root, EMPTY_PROMPT),
         ReadableStream.from(
           writeSafetensors(new Map([["prompt_embeds", shape]]), ReadableStream.from([data])),
         ),
       );
       assert.deepEqual(await upscale(), encoded);
-      await Deno.copyFile(join(NANO, PROMPT), join(root, PROMPT));
+      await Deno.copyFile(join(NANO, EMPTY_PROMPT), join(root, EMPTY_PROMPT));
       assert.notDeepEqual(await upscale(), encoded);
     });
   },
 );
 
-async function encode(gpu: Gpu, root: string, prompts: readonly string[] = [""]): Promise<EncodedPrompts> {
+async function encode(gpu: Gpu, root: string, prompts: readonly string[] = [""]): Promise<PromptEmbedding[]> {
   return await encodePrompts(gpu, await readTextEncoderFolder(root), { prompts });
-}
-
-/** Hands a copy of the bundled model to `use` that has a text encoder of generated weights, not the empty prompt. */
-async function withEncoderInstead(json: object, use: (root: string) => Promise<void>): Promise<void> {
-  await withModel(json, async (root) => {
-    await copyModel(root);
-    await Deno.remove(join(root, PROMPT));
-    await use(root);
-  });
-}
-
-/** Hands a folder with a text encoder of generated weights and the fixture's tokenizer to `use`. */
-async function withModel(json: object, use: (root: string) => Promise<void>): Promise<void> {
-  const root = await Deno.makeTempDir();
-  try {
-    await Deno.mkdir(join(root, "text_encoder"));
-    await Deno.mkdir(join(root, "tokenizer"));
-    for await (const { name } of Deno.readDir(join(FIXTURES, "clip"))) {
-      await Deno.copyFile(join(FIXTURES, "clip", name), join(root, "tokenizer", name));
-    }
-    await Deno.writeTextFile(join(root, "text_encoder/config.json"), JSON.stringify(json));
-    const shapes = shapesOf(parseCLIPTextConfig(json, "config.json"));
-    await Deno.writeFile(
-      join(root, "text_encoder/model.safetensors"),
-      ReadableStream.from(writeSafetensors(shapes, generated(shapes))),
-    );
-    await use(root);
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-}
-
-/** Names and shapes of the tensors that the encoder asks for. */
-function shapesOf(config: CLIPTextConfig): Map<string, number[]> {
-  const view = new WeightView(new MemorySource({}));
-  new CLIPTextModel(new Weights({} as Gpu, view, "text_encoder"), config, [[1]]);
-  return new Map(
-    view.problems().map((problem) => {
-      const [, name, sizes] = /^missing: "(.+)", wanted \[([\d, ]+)\]$/.exec(problem)!;
-      return [name!, sizes!.split(", ").map(Number)];
-    }),
-  );
-}
-
-async function* generated(shapes: ReadonlyMap<string, number[]>): AsyncGenerator<Float32Array> {
-  for (const [name, shape] of shapes) yield await Promise.resolve(weight(`text_encoder.${name}`, shape));
 }
 
 async function statesOf(gpu: Gpu, prompts: (readonly number[])[]): Promise<Float32Array> {
   const weights = generatedWeights(gpu, { prefix: "text_encoder." });
   try {
-    const encoder = new CLIPTextModel(weights, parseCLIPTextConfig(CONFIG, "config.json"), prompts);
+    const encoder = new CLIPTextModel(weights, parseCLIPTextConfig(SMALL, "config.json"), prompts);
     await weights.load();
     const rec = new Recorder(gpu);
     const y = encoder.forward(rec);

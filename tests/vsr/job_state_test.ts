@@ -2,7 +2,15 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { JobFolder } from "../../src/vsr/job_folder.ts";
-import { keptWork, loadFlows, loadSamples, saveFlows, saveSamples } from "../../src/vsr/job_state.ts";
+import {
+  keptWork,
+  loadFlows,
+  loadPrompts,
+  loadSamples,
+  saveFlows,
+  savePrompts,
+  saveSamples,
+} from "../../src/vsr/job_state.ts";
 import { makeManifest } from "../../src/vsr/manifest.ts";
 import { readTensors } from "../../src/vsr/read_tensors.ts";
 import { gpuTest, signalTensor } from "../_gpu_test.ts";
@@ -47,6 +55,19 @@ gpuTest(
       strictEqual(read[i]!.findIndex((value, k) => value !== expected[k]), -1, tensor.label);
       gpu.free(tensor);
     }
+  },
+);
+
+jobTest(
+  "loadPrompts() gives what savePrompts() kept, and nothing of another number or size",
+  async (_, job) => {
+    const shape = [2, 3] as const,
+      prompts = [1, 2].map((v) => ({ data: new Float32Array(6).fill(v), shape }));
+    strictEqual(await loadPrompts(job, { shape, count: 2 }), null);
+    await savePrompts(job, prompts);
+    deepStrictEqual(await loadPrompts(job, { shape, count: 2 }), prompts);
+    strictEqual(await loadPrompts(job, { shape, count: 1 }), null);
+    strictEqual(await loadPrompts(job, { shape: [3, 2], count: 2 }), null);
   },
 );
 

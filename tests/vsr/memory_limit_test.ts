@@ -19,7 +19,7 @@ const PICTURE: ClipOutline = { height: 180, width: 320, bitDepths: [8] };
 async function fit(gpu: Gpu, wishes: Partial<MemoryWishes>, clip = PICTURE): Promise<FittedPlan> {
   using outline = await openOutline(gpu, await openModelFolder(MODEL));
   const all = { precision: "f32", vaeTiling: false, ...wishes } as const;
-  return fitMemory(gpu, outline, { clip, steps: 1, wishes: all });
+  return fitMemory(gpu, outline, { clip, steps: 1, text: { shapes: [[77, 64]], encoded: 0 }, wishes: all });
 }
 
 gpuTest("fitMemory() takes no measure without a limit, or with one that is not reached", async (gpu) => {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { BufferMeter } from "../../bench/buffer_meter.ts";
+import type { UpscaleOptions } from "../../src/vsr/clip_settings.ts";
 import type { JobStore } from "../../src/vsr/job_store.ts";
 import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { signalFrame } from "./_signal_frame.ts";
 import { withStableVSR } from "./_stablevsr_folder.ts";
+import { addEncoder, withEncoderInstead } from "./_text_encoder_folder.ts";
 import { withX4 } from "./_x4_folder.ts";
 
 const MODEL = new URL("../../weights/nano", import.meta.url).pathname;
@@ -44,17 +46,41 @@ Deno.test("Upscaler.plan() tells the peak of a StableVSR model, which decodes wh
 Deno.test("Upscaler.plan() tells the peak of an x4-upscaler, which adds noise to its frames", () =>
   withX4((model) => assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] })));
 
-async function assertPlanned(model: string, { width, height, bitDepths }: Clip): Promise<void> {
+const TEXT = { prompt: "a photo of a cat", negativePrompt: "blurred", guidanceScale: 3 };
+
+Deno.test("Upscaler.plan() tells the peak where text guides, and of the text encoder before", () =>
+  withEncoderInstead(async (model) => {
+    await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8, 8] }, TEXT);
+    using upscaler = await Upscaler.open({ model, allowCpu: true });
+    const clip = { width: 20, height: 14, bitDepths: [8, 8] as const };
+    const [guided, unguided] = [await upscaler.plan(clip, TEXT), await upscaler.plan(clip)];
+    assert.deepEqual([guided.text.encoded, unguided.text.encoded], [2, 1]);
+    const [text, , sample] = guided.stages, [alone, , less] = unguided.stages;
+    assert.ok(text!.total > alone!.total && sample!.total > less!.total && sample!.flops > 1.4 * less!.flops);
+    assert.deepEqual(await upscaler.plan(clip, { ...TEXT, negativePrompt: TEXT.prompt }), unguided);
+  }));
+
+Deno.test("Upscaler.plan() tells the peak of a StableVSR model where text guides", () =>
+  withStableVSR(async (model) => {
+    await addEncoder(model);
+    await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] }, { ...TEXT, negativePrompt: "" });
+  }));
+
+async function assertPlanned(
+  model: string,
+  { width, height, bitDepths }: Clip,
+  text: UpscaleOptions = {},
+): Promise<void> {
   using meter = new BufferMeter();
   using upscaler = await Upscaler.open({ model, allowCpu: true });
-  const plan = await upscaler.plan({ width, height, bitDepths }, { steps: 2 });
+  const plan = await upscaler.plan({ width, height, bitDepths }, { ...text, steps: 2 });
   assert.equal(meter.peakBytes, 0, "planning allocates");
   const frames = bitDepths.map((bitDepth, i) => signalFrame(i, { width, height, bitDepth }));
   const peaks = new Map<string, number>();
   let done = "";
   const onProgress = ({ stage }: { stage: string }) => peaks.set(done = stage, meter.peakBytes);
   assert.equal(
-    (await Array.fromAsync(upscaler.upscale(frames, { steps: 2, onProgress, job: JOB }))).length,
+    (await Array.fromAsync(upscaler.upscale(frames, { ...text, steps: 2, onProgress, job: JOB }))).length,
     frames.length,
   );
   assert.equal(done, "decode");

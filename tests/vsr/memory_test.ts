@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseCLIPTextConfig } from "../../src/checkpoint/clip_text_config.ts";
 import { parseControlNetConfig } from "../../src/checkpoint/controlnet_config.ts";
 import { parseDGAFNetConfig } from "../../src/checkpoint/dgafnet_config.ts";
 import type { ModelConfigs } from "../../src/checkpoint/model_configs.ts";
@@ -7,13 +8,17 @@ import { parseRAFTConfig } from "../../src/checkpoint/raft_config.ts";
 import { parseUNetConfig } from "../../src/checkpoint/unet_config.ts";
 import { parseVAEConfig } from "../../src/checkpoint/vae_config.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
+import { CLIPTextModel } from "../../src/models/clip_text.ts";
 import type { WeightOptions } from "../../src/nn/weights.ts";
 import { fitMemory, type FittedPlan, type MemoryWishes } from "../../src/vsr/memory_limit.ts";
+import type { TextOutline } from "../../src/vsr/memory_plan.ts";
 import { BUILDERS, type ModelOutline } from "../../src/vsr/networks.ts";
 import { generatedWeights } from "../generated_weights.ts";
 import { loadIndex } from "../golden_file.ts";
 
 const CASES = new Map(loadIndex().map((entry) => [entry.name, entry]));
+/** Tokens and channels of a prompt. */
+const PROMPT = [77, 1024] as const;
 /** Limits of a common GPU; planning asks for nothing else. */
 const GPU = {
   facts: {
@@ -41,19 +46,29 @@ function fullSize(temporal: "dgafnet" | "controlnet"): ModelOutline {
     const weights = generatedWeights(GPU, { prefix: `${part}.`, ...options });
     return { network: BUILDERS[part](weights, configs), weights } as ReturnType<typeof outline.build<P>>;
   }
-  const outline: ModelOutline = { configs, promptShape: [77, 1024], build };
+  function buildTextEncoder(prompts: number, options: WeightOptions) {
+    const weights = generatedWeights(GPU, { prefix: "text_encoder.", ...options });
+    const config = parseCLIPTextConfig(CASES.get("clip_text_full_empty_prompt")!.config, "text_encoder");
+    const ids = Array<number>(PROMPT[0]).fill(0);
+    return { network: new CLIPTextModel(weights, config, Array(prompts).fill(ids)), weights };
+  }
+  const outline: ModelOutline = { configs, buildTextEncoder, build };
   return outline;
 }
 
 /** The plan for 24 frames from 320×180 to 1280×720. */
 function plan(
   wishes: Partial<MemoryWishes> = {},
-  temporal: "dgafnet" | "controlnet" = "dgafnet",
+  { temporal = "dgafnet", text = { shapes: [PROMPT], encoded: 0 } }: {
+    temporal?: "dgafnet" | "controlnet";
+    text?: TextOutline;
+  } = {},
 ): FittedPlan {
   const clip = { height: 180, width: 320, bitDepths: Array<8>(24).fill(8) };
   return fitMemory(GPU, fullSize(temporal), {
     clip,
     steps: 30,
+    text,
     wishes: { precision: "f32", vaeTiling: false, ...wishes },
   });
 }
@@ -87,7 +102,19 @@ Deno.test("the full-size model fits into 3 GB with f16 weights, into less only w
 
 // Its authors' code takes 14.5 GB for this. 24 frames have 0.7 GB of flows.
 Deno.test("full-size StableVSR needs at most 6.7 GB of GPU memory for 1280×720, and 4.6 GB with f16 weights", () => {
-  const f32 = gigabytes(plan({}, "controlnet")), f16 = gigabytes(plan({ precision: "f16" }, "controlnet"));
+  const f32 = gigabytes(plan({}, { temporal: "controlnet" })),
+    f16 = gigabytes(plan({ precision: "f16" }, { temporal: "controlnet" }));
   assertBetween(f32.sample, 6, 6.7);
   assertBetween(f16.sample, 4, 4.6);
+});
+
+// Two evaluations of the UNet share their memory, and DGAFNet runs once for both. A batch of two would take 1.2 GB more.
+Deno.test("text guidance takes full-size models at most 0.25 GB more of GPU memory, and the encoder 1.2 GB before", () => {
+  for (const temporal of ["dgafnet", "controlnet"] as const) {
+    const free = plan({}, { temporal }),
+      guided = plan({}, { temporal, text: { shapes: [PROMPT, PROMPT], encoded: 2 } });
+    assertBetween(gigabytes(guided).sample! - gigabytes(free).sample!, 0.01, 0.25);
+    assertBetween(gigabytes(guided).text, 1.1, 1.2);
+    assert.ok(guided.stages.at(-2)!.flops > 1.2 * free.stages.at(-2)!.flops);
+  }
 });

@@ -140,7 +140,7 @@ for (
 Deno.test("Upscaler.upscale() reports each stage from the start to its total, never backwards", async () => {
   const events: Progress[] = [];
   await upscale(await open(), CLIP, { steps: 2, onProgress: (event) => void events.push(event) });
-  const totals = { flow: 2, sample: 6, decode: 3 };
+  const totals: Record<string, number> = { flow: 2, sample: 6, decode: 3 };
   assert.deepEqual([...new Set(events.map((e) => e.stage))], [...STAGES]);
   for (const [i, { stage, done, total }] of events.entries()) {
     const before = events[i - 1];
@@ -173,13 +173,14 @@ const WRONG: [keyof UpscaleOptions, number[], string][] = [
   ["steps", [0, -1, 1.5, 1001, NaN], "an integer from 1 to 1000 is wanted"],
   ["seed", [-1, 0.5, 2 ** 53, NaN], "a non-negative integer up to 2^53 - 1 is wanted"],
   ["conditioningScale", [-0.1, NaN, Infinity], "a number of 0 or more is wanted"],
+  ["guidanceScale", [-0.1, NaN, Infinity], "a number of 0 or more is wanted"],
 ];
 for (const [name, values, wanted] of WRONG) {
   Deno.test(`Upscaler.upscale() refuses ${name} out of range before it touches a frame`, async () => {
     const upscaler = await open();
     using buffers = trackBuffers();
     for (const value of values) {
-      const words = name === "conditioningScale" ? "conditioning scale" : name;
+      const words = name.replace("Scale", " scale");
       const expected = new RangeError(`Cannot use ${words} ${value}: ${wanted}`);
       await assert.rejects(upscale(upscaler, CLIP, { [name]: value }), expected);
       assert.throws(() => upscaler.settings({ [name]: value }), expected);
@@ -195,12 +196,18 @@ Deno.test("Upscaler.settings() takes what is left out from the model", async () 
     seed: 42,
     conditioningScale: 0.5,
     noiseLevel: null,
+    prompt: "",
+    negativePrompt: "",
+    guidanceScale: 1,
   });
-  assert.deepEqual(upscaler.settings({ steps: 1000, seed: 0, conditioningScale: 0 }), {
+  assert.deepEqual(upscaler.settings({ steps: 1000, seed: 0, conditioningScale: 0, guidanceScale: 7.5 }), {
     steps: 1000,
     seed: 0,
     conditioningScale: 0,
     noiseLevel: null,
+    prompt: "",
+    negativePrompt: "",
+    guidanceScale: 7.5,
   });
 });
 
