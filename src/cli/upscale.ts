@@ -38,7 +38,7 @@ interface Control {
 export async function upscale(command: UpscaleCommand, { reporter, signal }: Control): Promise<void> {
   const { input, output, overwrite } = command;
   const { files, ignored } = await listFrames(input);
-  const summary = await inspectFrames(files);
+  const summary = inspectFrames(files);
   await using job = await openOutput(output, { input, files, overwrite });
 
   let isFirst = true;
@@ -48,7 +48,7 @@ export async function upscale(command: UpscaleCommand, { reporter, signal }: Con
     if (isFirst) {
       reportJob(reporter, { command, settings, files, ignored, summary });
       reportCutText(reporter, upscaler.cutText(settings));
-      await reportMemory(upscaler, { command, settings, summary, reporter });
+      await checkMemory(upscaler, { command, settings, summary, reporter });
       if (!job.isUnfinished) await checkDiskSpace(output, { need: upscaler.diskNeed(summary), reporter });
     }
     const manifest = await upscaler.manifest(await hashInputs(files, signal), settings);
@@ -193,8 +193,11 @@ function reportCutText(reporter: Reporter, ends: readonly string[]): void {
   }
 }
 
-/** Where memory is limited, says what is done to keep to it. Throws `LimitError` where nothing is enough. */
-async function reportMemory(
+/**
+ * Throws `LimitError` where the frames are too large for this GPU, or for a limit of its memory. Says what is done to
+ * keep to a limit.
+ */
+async function checkMemory(
   upscaler: Upscaler,
   { command, settings, summary, reporter }: {
     readonly command: UpscaleCommand;
@@ -203,8 +206,8 @@ async function reportMemory(
     readonly reporter: Reporter;
   },
 ): Promise<void> {
-  if (command.maxGpuMemory === undefined) return;
   const { peakBytes, measures } = await upscaler.plan(summary, settings);
+  if (command.maxGpuMemory === undefined) return;
   reporter.report({
     event: "memory",
     peak_bytes: peakBytes,

@@ -74,12 +74,21 @@ export function initialSettings(gpu: Gpu, { precision }: Pick<MemoryWishes, "pre
  * The first plan that keeps to the limit, with as few measures as possible in a fixed order: smaller bands, no kept
  * filters, f16 weights (with precision "auto"), decoding in tiles (where allowed). The first two change no byte of the
  * result. Weights of a stage that is not running are never held. Throws `LimitError` with what would fit if nothing
- * does.
+ * does, or if the frames are too large for this GPU whatever the limit.
  */
 export function fitMemory(gpu: Gpu, outline: ModelOutline, fitted: FittedClip): FittedPlan {
   const job = { ...fitted, known: new Map() };
   const limit = job.wishes.maxGpuMemory ?? Infinity;
-  const plan = leastPlan(gpu, outline, job);
+  let plan: FittedPlan;
+  try {
+    plan = leastPlan(gpu, outline, job);
+  } catch (error) {
+    if (!(error instanceof LimitError)) throw error;
+    const size = sizeThatFits(gpu, outline, { job, settings: initialSettings(gpu, job.wishes), limit });
+    throw size === null
+      ? error
+      : new LimitError(`${error.message}. Use frames of at most ${size}`, { cause: error });
+  }
   if (plan.peakBytes <= limit) return plan;
   throw new LimitError(refusal(gpu, outline, { job, plan, limit }));
 }
@@ -133,7 +142,7 @@ function refusal(
   const need = formatByteSize(plan.peakBytes);
   const { stage } = plan.stages.find(({ total }) => total === plan.peakBytes)!;
   const flags = flagsThatFit(gpu, outline, job);
-  const size = flags === null ? sizeThatFits(gpu, outline, { job, plan, limit }) : null;
+  const size = flags === null ? sizeThatFits(gpu, outline, { job, limit, ...plan }) : null;
   const remedies = [
     ...flags === null ? [] : [`pass ${flags}`],
     ...size === null ? [] : [`use frames of at most ${size}`],
@@ -164,23 +173,43 @@ function flagsThatFit(gpu: Gpu, outline: ModelOutline, job: Job): string | null 
 function sizeThatFits(
   gpu: Gpu,
   outline: ModelOutline,
-  { job: { clip, steps, text }, plan: { settings }, limit }: {
+  { job: { clip, steps, text }, settings, limit }: {
     readonly job: Job;
-    readonly plan: FittedPlan;
+    readonly settings: MemorySettings;
     readonly limit: number;
   },
 ): string | null {
-  let fits: ClipOutline | null = null, least = 0, most = 1;
+  let largest: ClipOutline | null = null, least = 0, most = 1;
   for (let i = 0; i < SIZE_TRIALS; i++) {
     const factor = (least + most) / 2;
     const [height, width] = [clip.height, clip.width].map((side) => Math.max(1, Math.floor(factor * side)));
     const smaller = { ...clip, height: height!, width: width! };
-    if (planMemory(gpu, outline, { clip: smaller, steps, text, settings }).peakBytes <= limit) {
-      fits = smaller;
+    if (fits(gpu, outline, { clip: smaller, steps, text, settings, limit })) {
+      largest = smaller;
       least = factor;
     } else {
       most = factor;
     }
   }
-  return fits && `${fits.width} x ${fits.height}`;
+  return largest && `${largest.width} x ${largest.height}`;
+}
+
+/** Whether a job keeps to a limit, and its frames to what this GPU can bind and allocate at all. */
+function fits(
+  gpu: Gpu,
+  outline: ModelOutline,
+  { limit, ...job }: {
+    readonly clip: ClipOutline;
+    readonly steps: number;
+    readonly text: TextOutline;
+    readonly settings: MemorySettings;
+    readonly limit: number;
+  },
+): boolean {
+  try {
+    return planMemory(gpu, outline, job).peakBytes <= limit;
+  } catch (error) {
+    if (error instanceof LimitError) return false;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { signalFrame } from "../vsr/_signal_frame.ts";
 import { writeFrame } from "../../src/media/frame_folder.ts";
+import { pngFile } from "../media/png_file.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
 import { runCli } from "./run_cli.ts";
 
@@ -56,6 +57,23 @@ for (const command of ["plan", "upscale"]) {
       );
       assert.equal(code, 69);
       assert.equal(stdout, "");
+    }));
+}
+
+for (const command of ["plan", "upscale"]) {
+  Deno.test(`${command} refuses frames too large for the GPU before their pixels are read, with exit code 69`, () =>
+    withTempDir(async (dir) => {
+      const input = await Deno.makeTempDir({ dir }), output = join(dir, "out");
+      const header = new Uint8Array(13), view = new DataView(header.buffer);
+      view.setUint32(0, 6000);
+      view.setUint32(4, 5000);
+      header.set([8, 2], 8); // bits per sample, RGB
+      const picture = pngFile([["IHDR", header], ["IDAT", []]]);
+      for (const name of ["1.png", "2.png"]) await Deno.writeFile(join(input, name), picture);
+      const args = [command, "-i", input, "--allow-cpu", ...command === "upscale" ? ["-o", output] : []];
+      const { code, stderr } = await runCli(...args);
+      assert.equal(code, 69, stderr);
+      assert.match(stderr, /^Error: Cannot .* \d+ bytes.*\. Use frames of at most \d+ x \d+$/m);
     }));
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BufferMeter } from "../../bench/buffer_meter.ts";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
-import type { Gpu } from "../../src/gpu/device.ts";
+import { Gpu } from "../../src/gpu/device.ts";
 import { LimitError } from "../../src/gpu/errors.ts";
 import type { Frame } from "../../src/media/frame.ts";
 import { fitMemory, type FittedPlan, type MemoryWishes } from "../../src/vsr/memory_limit.ts";
@@ -105,6 +105,25 @@ gpuTest("fitMemory() names a frame size that fits", async (gpu) => {
   const plan = await fit(gpu, wishes, clip);
   assert.ok(plan.peakBytes <= 60e6 && plan.peakBytes > 55e6, `${plan.peakBytes} bytes`);
 });
+
+gpuTest(
+  "fitMemory() refuses frames too large for the GPU with a size that fits, without a limit too",
+  async (gpu) => {
+    const clip = { ...PICTURE, width: 4000, height: 3000 };
+    const error = await fit(gpu, {}, clip).catch((error: Error) => error);
+    assert.ok(error instanceof LimitError);
+    const [, width, height] = /binds \d+\. Use frames of at most (\d+) x (\d+)$/.exec(error.message)!;
+    const plan = await fit(gpu, {}, { ...clip, width: Number(width), height: Number(height) });
+    assert.ok(plan.peakBytes > 1e9 && Number(width) < 4000, `${width} x ${height}`);
+    // Frames may be of any size where it is the model that is too large.
+    using narrow = await Gpu.open({ allowCpu: true, maxBindingBytes: 256 });
+    await assert.rejects(fit(narrow, {}), (error: Error) => {
+      assert.ok(error instanceof LimitError);
+      assert.match(error.message, /256 bytes this GPU binds$|this GPU binds 256$/);
+      return true;
+    });
+  },
+);
 
 const CLIP = [0, 1].map((i) => signalFrame(i, { width: 40, height: 36 }));
 
