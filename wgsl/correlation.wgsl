@@ -2,7 +2,8 @@
 // p = ((x, y) + flow[n, y, x]) · level_scale and offsets i, j from -r to r:
 //   y[n, y, x, channel_begin + (i + r) · (2r + 1) + j + r] = scale · bilinear look-up at p + (i, j) of the map
 //   dot(f1[n, y, x, :], f2[n, :, :, :]), zero outside
-// All offsets share p's fraction: the (2r + 2)² dot products around floor(p) are computed once, then mixed.
+// All offsets share p's fraction: the (2r + 2)² dot products around floor(p) are computed once, then mixed. With
+// LANES_C = 1 a dot product is summed as gemm_subgroup.wgsl does, so that correlation_lookup.wgsl gives the same bytes.
 //   f1     [N, height, width, C]    f32
 //   f2     [N, height2, width2, C]  f32
 //   flow   [N, height, width, 2]    f32, x then y, in pixels of f1
@@ -47,6 +48,8 @@ const POSITIONS: u32 = SIDE * SIDE;
 const PER_LANE: u32 = (POSITIONS + LANES_P - 1u) / LANES_P;
 const TURNS: u32 = (PER_LANE + 15u) / 16u;
 const TP: u32 = (PER_LANE + TURNS - 1u) / TURNS;
+// Sums are taken over blocks of channels and added up.
+const BLOCK4: u32 = 16u;
 
 var<workgroup> partial_dots: array<f32, POSITIONS * LANES_C>;
 var<workgroup> dots: array<f32, POSITIONS>;
@@ -72,30 +75,34 @@ fn main(
   let pixel = params.pixel_begin + band_pixel;
   let n = pixel / (params.height * params.width);
   let here = vec2<f32>(f32(pixel % params.width), f32(pixel / params.width % params.height));
-  // Farther out all dot products are zero; the limits keep floor() within i32.
-  let margin = f32(SIDE);
-  let limit = vec2<f32>(f32(params.width2), f32(params.height2)) + margin;
-  let p = clamp((here + flow[pixel - params.flow_base].xy) * params.level_scale, vec2<f32>(-margin), limit);
-  let corner = vec2<i32>(floor(p)) - i32(RADIUS);
-  let fraction = fract(p);
+  let p = (here + flow[pixel - params.flow_base].xy) * params.level_scale;
+  let window = window_at(p, vec2<u32>(params.width2, params.height2), RADIUS);
+  let fraction = window.fraction;
 
   let lane_c = local % LANES_C;
   let f1_at = pixel * params.channels4 - params.f1_base;
   for (var first = local / LANES_C; first < POSITIONS; first += LANES_P * TP) {
     var at: array<i32, TP>;
-    var sum = array<f32, TP>(); // spelt out: naga clears a plain declaration once, not in each turn
+    var total = array<f32, TP>(); // spelt out: naga clears a plain declaration once, not in each turn
     for (var t = 0u; t < TP; t++) { // @unroll
-      at[t] = f2_index(n, corner, first + t * LANES_P);
+      at[t] = f2_index(n, window.corner, first + t * LANES_P);
     }
-    for (var c = lane_c; c < params.channels4; c += LANES_C) {
-      let a = f1[f1_at + c];
+    for (var begin = 0u; begin < params.channels4; begin += BLOCK4) {
+      var sum = array<f32, TP>();
+      for (var c = begin + lane_c; c < min(begin + BLOCK4, params.channels4); c += LANES_C) {
+        let a = f1[f1_at + c];
+        for (var t = 0u; t < TP; t++) { // @unroll
+          let b = f2[u32(max(at[t], 0)) + c];
+          sum[t] = sum[t] + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+        }
+      }
       for (var t = 0u; t < TP; t++) { // @unroll
-        sum[t] += dot(a, f2[u32(max(at[t], 0)) + c]);
+        total[t] += sum[t];
       }
     }
     for (var t = 0u; t < TP; t++) { // @unroll
       if (first + t * LANES_P < POSITIONS) {
-        partial_dots[(first + t * LANES_P) * LANES_C + lane_c] = select(0.0, sum[t], at[t] >= 0);
+        partial_dots[(first + t * LANES_P) * LANES_C + lane_c] = select(0.0, total[t], at[t] >= 0);
       }
     }
   }

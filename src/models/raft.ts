@@ -2,8 +2,10 @@ import type { RAFTConfig } from "../checkpoint/raft_config.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { avgPool2d } from "../kernels/avg_pool2d.ts";
-import { correlation } from "../kernels/correlation.ts";
+import { correlation, correlationVolume, correlationVolumeBytes } from "../kernels/correlation.ts";
+import { prefersVolume } from "../kernels/tuning.ts";
 import { upsampleFlow, type UpsampleFlowOptions } from "../kernels/upsample_flow.ts";
+import { SCRATCH_BYTES } from "../kernels/winograd.ts";
 import { zeros } from "../kernels/zeros.ts";
 import type { Weights } from "../nn/weights.ts";
 import { RAFTEncoder } from "./raft_encoder.ts";
@@ -51,6 +53,7 @@ export class RAFT {
   readonly update_block: UpdateBlock;
   readonly mask_predictor: MaskPredictor | null;
   readonly #label: string;
+  readonly #scratchBytes: number;
 
   constructor(w: Weights, config: RAFTConfig) {
     const hidden = config.recurrent_block_hidden_state_size;
@@ -78,6 +81,7 @@ export class RAFT {
       ? new MaskPredictor(w.at("mask_predictor"), config)
       : null;
     this.#label = w.label;
+    this.#scratchBytes = w.scratchBytes ?? SCRATCH_BYTES;
   }
 
   /**
@@ -107,10 +111,17 @@ export class RAFT {
     const label = `${this.#label}.corr_block`;
     const pyramid = [feature2];
     while (pyramid.length < levels) pyramid.push(avgPool2d(rec, pyramid.at(-1)!, { label }));
+    const maxBytes = Math.min(this.#scratchBytes, rec.gpu.facts.maxBindingBytes);
+    const lookUps = updates * (2 * radius + 2) ** 2;
+    const volumes = pyramid.map((f2) => {
+      const wanted = prefersVolume(rec.gpu.facts, { pixels: f2.size(1) * f2.size(2), lookUps });
+      const fits = correlationVolumeBytes(feature1, f2) <= maxBytes;
+      return wanted && fits ? correlationVolume(rec, feature1, { f2, label }) : null;
+    });
 
     let state: RAFTState = { hidden, flow: zeros(rec, [...feature1.shape.slice(0, -1), 2], { label }) };
     for (let i = 0; i < updates; i++) {
-      const looked = correlation(rec, feature1, { pyramid, flow: state.flow, radius, label });
+      const looked = correlation(rec, feature1, { pyramid, volumes, flow: state.flow, radius, label });
       state = this.update_block.forward(rec, state, { context, correlation: looked });
       rec.tap(`${this.#label}.correlation${i}`, looked);
       rec.tap(`${this.#label}.flow_eighth.${i}`, state.flow);

@@ -14,7 +14,7 @@ export interface WeightOptions {
   readonly precision?: DType | undefined;
   /** Whether what is derived from parameters is kept with them, or computed in each replay. Default true. */
   readonly keepDerived?: boolean | undefined;
-  /** Bytes that the scratch tensors of a band may take each; default `SCRATCH_BYTES` of the kernels. */
+  /** Bytes that a scratch tensor may take, of a band or of correlations; default `SCRATCH_BYTES` of the kernels. */
   readonly scratchBytes?: number | undefined;
 }
 
@@ -80,7 +80,7 @@ export class Weights {
     return this.#options.keepDerived ?? true;
   }
 
-  /** Bytes that the scratch tensors of a band may take each; undefined for the kernels' default. */
+  /** Bytes that a scratch tensor may take, of a band or of correlations; undefined for the kernels' default. */
   get scratchBytes(): number | undefined {
     return this.#options.scratchBytes;
   }

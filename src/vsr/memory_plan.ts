@@ -38,7 +38,7 @@ export interface TextOutline {
 export interface MemorySettings {
   /** How weights are stored. */
   readonly precision: "f32" | "f16";
-  /** Bytes that the scratch tensors of a band may take each. */
+  /** Bytes that a scratch tensor may take, of a band or of correlations. */
   readonly scratchBytes: number;
   /** Whether transformed filters are kept, or computed in each replay. */
   readonly keepDerived: boolean;

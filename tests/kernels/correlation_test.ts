@@ -2,7 +2,7 @@ import { deepStrictEqual, throws } from "node:assert/strict";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
-import { correlation } from "../../src/kernels/correlation.ts";
+import { correlation, correlationVolume, correlationVolumeBytes } from "../../src/kernels/correlation.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
 import { assertSameInBands } from "../_banded.ts";
 import { evaluate, gpuTest, signalTensor } from "../_gpu_test.ts";
@@ -15,6 +15,8 @@ interface Case {
   /** Size of the flow's signal, in pixels. */
   readonly motion: number;
 }
+
+const MAX_VOLUME_BYTES = 2 ** 20;
 
 interface Inputs {
   readonly f1: Tensor;
@@ -45,15 +47,25 @@ function inputs(gpu: Gpu, { shape, levels, radius, motion }: Case, flowData?: Fl
   return { f1, pyramid, flow, expected };
 }
 
+/** Looks up with all dot products at hand where they are not too many, and without. */
 async function compare(gpu: Gpu, testCase: Case, flowData?: Float32Array): Promise<Float32Array> {
   const { f1, pyramid, flow, expected } = inputs(gpu, testCase, flowData);
-  const { radius } = testCase;
-  const [actual] = await evaluate(
-    gpu,
-    (rec) => correlation(rec, f1, { pyramid, flow, radius, label: "correlation" }),
-  );
+  const options = { pyramid, flow, radius: testCase.radius, label: "correlation" };
+  const [actual] = await evaluate(gpu, (rec) => correlation(rec, f1, options));
   assertAllClose(actual!, expected, TOLERANCE.f32);
+  if (correlationVolumeBytes(f1, pyramid[0]!) <= MAX_VOLUME_BYTES) {
+    const [fromVolumes] = await evaluate(
+      gpu,
+      (rec) => correlation(rec, f1, { ...options, volumes: volumesOf(rec, f1, pyramid) }),
+    );
+    assertAllClose(fromVolumes!, expected, TOLERANCE.f32);
+    if (gpu.facts.software) deepStrictEqual(fromVolumes, actual);
+  }
   return actual!;
+}
+
+function volumesOf(rec: Recorder, f1: Tensor, pyramid: readonly Tensor[]): Tensor[] {
+  return pyramid.map((f2) => correlationVolume(rec, f1, { f2, label: "volume" }));
 }
 
 for (
@@ -61,6 +73,12 @@ for (
     "looks up four levels, radius 4": { shape: [1, 16, 17, 32], levels: 4, radius: 4, motion: 3 },
     "takes one level, radius 1": { shape: [1, 5, 4, 8], levels: 1, radius: 1, motion: 1 },
     "takes channels that are no multiple of 4": { shape: [1, 9, 6, 7], levels: 2, radius: 2, motion: 2 },
+    "takes more channels than are summed at a time": {
+      shape: [1, 5, 7, 140],
+      levels: 2,
+      radius: 2,
+      motion: 2,
+    },
     "keeps images of a batch apart": { shape: [3, 4, 5, 12], levels: 3, radius: 3, motion: 1 },
     "takes radius 8": { shape: [1, 6, 5, 4], levels: 2, radius: 8, motion: 2 },
     "takes one pixel": { shape: [1, 1, 1, 3], levels: 1, radius: 2, motion: 0.5 },
@@ -98,7 +116,9 @@ gpuTest("correlation() gives the same bytes in bands", async (gpu) => {
     record: (rec) => {
       const testCase: Case = { shape: [2, 6, 7, 20], levels: 2, radius: 2, motion: 2 };
       const { f1, pyramid, flow } = inputs(rec.gpu, testCase);
-      return [correlation(rec, f1, { pyramid, flow, radius: 2, label: "correlation" })];
+      const options = { pyramid, flow, radius: 2, label: "correlation" };
+      const volumes = [volumesOf(rec, f1, pyramid)[0]!, null];
+      return [correlation(rec, f1, options), correlation(rec, f1, { ...options, volumes })];
     },
   });
 });

@@ -5,6 +5,7 @@ import {
   directCandidates,
   gemmCandidates,
   type GemmVariant,
+  prefersVolume,
   prefersWinograd,
   subgroupTiles,
   workgroupTiles,
@@ -231,4 +232,10 @@ Deno.test("prefersWinograd() wants more channels where the rival computes runs",
     prefersWinograd(HARDWARE, { inChannels: 64, outChannels: 64, pixels: 1023, filterKept: false }),
     false,
   );
+});
+
+Deno.test("prefersVolume() wants look-ups enough, and a software adapter", () => {
+  const choice = (facts: AdapterFacts, pixels: number) => prefersVolume(facts, { pixels, lookUps: 100 });
+  assert.deepEqual([800, 801].map((pixels) => choice(SOFTWARE, pixels)), [true, false]);
+  assert.equal(choice(HARDWARE, 1), false);
 });
