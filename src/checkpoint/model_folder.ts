@@ -238,7 +238,7 @@ async function findTextEncoder(root: string, hasEmptyPrompt: boolean): Promise<M
       if (folder && missing.length === 0) return folder;
     }
   } catch (error) {
-    if (error instanceof ConfigError) return error;
+    if (error instanceof ConfigError) return unsupportedError(root, error.problems);
     throw error;
   }
   return new MissingModelError("Cannot find a text encoder", missing);
@@ -302,6 +302,10 @@ async function readConfigs(
     }));
     if (problems.length === 0) return configs;
   }
+  throw unsupportedError(root, problems);
+}
+
+function unsupportedError(root: string, problems: readonly string[]): ConfigError {
   const remedy = 'get its configurations again, or choose a model as in "Public checkpoints" of README.md';
-  throw new ConfigError(`Cannot use model "${escapeName(root)}": not supported; ${remedy}`, problems);
+  return new ConfigError(`Cannot use model "${escapeName(root)}": not supported; ${remedy}`, problems);
 }

@@ -111,9 +111,20 @@ Deno.test("openModelFolder() refuses a text encoder that does not fit the UNet, 
     await assert.rejects(openModelFolder(root), (error: Error) => {
       assert.ok(error instanceof MissingModelError);
       assert.deepEqual(error.problems, [
-        'text_encoder: no "diffusion_pytorch_model.safetensors"',
+        'text_encoder: no "model.safetensors": copy it from the model\'s source',
         'no "tokenizer/vocab.json": copy it from the model\'s source',
       ]);
+      return true;
+    });
+    const config = join(root, "text_encoder/config.json");
+    await Deno.writeTextFile(config, JSON.stringify({ architectures: ["T5EncoderModel"] }));
+    await assert.rejects(openModelFolder(root), (error: Error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(
+        error.message,
+        /^Cannot use model ".*": not supported; get its configurations again, or choose/,
+      );
+      assert.match(error.problems[0]!, /: architectures\.0 is "T5EncoderModel", wanted "CLIPTextModel"$/);
       return true;
     });
   }, SMALL);
