@@ -49,7 +49,7 @@ export function usage(known: readonly Group[]): string {
     "Usage: deno task bench [GROUP...] [--quick] [--json FILE] [--svg FILE]",
     "",
     "Runs all groups unless some are named:",
-    ...known.map(({ name, description }) => `  ${name.padEnd(10)} ${description}`),
+    ...known.map(({ name, description }) => `  ${name.padEnd(11)} ${description}`),
     "",
     "  --quick      Few repeats and small shapes only: shows that everything works, not how fast it is",
     "  --json FILE  Writes all results as JSON",

@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { Gpu } from "../src/gpu/device.ts";
 import { type BenchArguments, parseArguments, usage } from "./arguments.ts";
 import type { Context, Group } from "./group.ts";
+import * as checkpoints from "./groups/checkpoints.ts";
 import * as endurance from "./groups/endurance.ts";
 import * as kernels from "./groups/kernels.ts";
 import * as networks from "./groups/networks.ts";
@@ -15,7 +16,7 @@ import * as scale from "./groups/scale.ts";
 import { measureCeilings } from "./measure_ceilings.ts";
 import { headerLines, openReport, reportChart, tableLines } from "./report.ts";
 
-const GROUPS: readonly Group[] = [peak, kernels, networks, scale, endurance];
+const GROUPS: readonly Group[] = [peak, kernels, networks, scale, endurance, checkpoints];
 
 /** Runs the groups, prints their tables and writes the files that are asked for. */
 async function bench({ groups, quick, json, svg }: BenchArguments): Promise<void> {

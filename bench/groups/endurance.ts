@@ -1,5 +1,5 @@
-import { fileURLToPath } from "node:url";
 import type { Context, Row } from "../group.ts";
+import { runAlone } from "../run_alone.ts";
 import type { LongClip, MemorySample } from "../run_long_clip.ts";
 import { summarise } from "../statistics.ts";
 
@@ -7,7 +7,6 @@ export const name = "endurance";
 export const description =
   "Memory of the bundled model on a long clip, which must not grow with what is done";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MIB = 2 ** 20;
 const LONG: LongClip = { frames: 500, width: 16, height: 12, every: 50 };
 const QUICK: LongClip = { ...LONG, frames: 20, every: 5 };
@@ -16,7 +15,7 @@ const QUICK: LongClip = { ...LONG, frames: 20, every: 5 };
 export async function run({ quick, progress }: Context): Promise<Row[]> {
   const clip = quick ? QUICK : LONG;
   progress(`${clip.frames} frames of ${clip.width}×${clip.height}`);
-  const samples = await measure(clip);
+  const samples = await runAlone<MemorySample[]>("run_long_clip.ts", clip);
   return samples.map(({ stage, done, hostBytes, heapBytes, gpuBytes, elapsedMs }, i) => {
     const before = samples[i - 1]?.stage === stage ? samples[i - 1] : undefined;
     const first = samples.find((sample) => sample.stage === stage)!;
@@ -32,16 +31,4 @@ export async function run({ quick, progress }: Context): Promise<Row[]> {
       note: before ? "wall time since the look before" : "wall time since the process began",
     };
   });
-}
-
-async function measure(clip: LongClip): Promise<MemorySample[]> {
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-read", "bench/run_long_clip.ts", JSON.stringify(clip)],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).output();
-  if (code !== 0) throw new Error(`Cannot measure ${JSON.stringify(clip)}: exit code ${code}`);
-  return JSON.parse(new TextDecoder().decode(stdout));
 }

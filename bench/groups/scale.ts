@@ -1,12 +1,11 @@
-import { fileURLToPath } from "node:url";
 import type { Context, Row } from "../group.ts";
+import { runAlone } from "../run_alone.ts";
 import type { ClipCost, ClipSettings } from "../run_clip.ts";
 import { summarise } from "../statistics.ts";
 
 export const name = "scale";
 export const description = "Time and memory of the bundled model against clip length, frame size and steps";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MIB = 2 ** 20;
 
 type Clip = Omit<ClipSettings, "repeats">;
@@ -26,7 +25,8 @@ export async function run({ quick, progress }: Context): Promise<Row[]> {
     const { frames, width, height, steps } = clip;
     const name = `${frames} frames of ${width}×${height}, ${steps === 1 ? "1 step" : `${steps} steps`}`;
     progress(name);
-    const { durationsMs, hostBytes, gpuBytes } = await measureClip({ ...clip, repeats: quick ? 1 : 3 });
+    const settings: ClipSettings = { ...clip, repeats: quick ? 1 : 3 };
+    const { durationsMs, hostBytes, gpuBytes } = await runAlone<ClipCost>("run_clip.ts", settings);
     const timing = summarise(durationsMs);
     rows.push({
       name,
@@ -41,16 +41,4 @@ export async function run({ quick, progress }: Context): Promise<Row[]> {
     });
   }
   return rows;
-}
-
-async function measureClip(settings: ClipSettings): Promise<ClipCost> {
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-read", "bench/run_clip.ts", JSON.stringify(settings)],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).output();
-  if (code !== 0) throw new Error(`Cannot measure ${JSON.stringify(settings)}: exit code ${code}`);
-  return JSON.parse(new TextDecoder().decode(stdout));
 }

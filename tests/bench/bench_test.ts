@@ -66,7 +66,7 @@ Deno.test("bench names the groups there are where one is unknown", async () => {
 Deno.test("bench --help lists the groups", async () => {
   const { code, stdout } = await runBench("--help");
   assert.equal(code, 0);
-  for (const group of ["peak", "kernels", "networks", "scale", "endurance"]) {
+  for (const group of ["peak", "kernels", "networks", "scale", "endurance", "checkpoints"]) {
     assert.match(stdout, RegExp(`^  ${group} `, "m"));
   }
 });

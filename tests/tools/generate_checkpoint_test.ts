@@ -1,13 +1,11 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
 import { checkNetworks } from "../../src/vsr/networks.ts";
-import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { checkpointLayout, LAYOUTS } from "../../tools/checkpoint_layouts.ts";
 import { generateCheckpoint, tensorShapes } from "../../tools/generate_checkpoint.ts";
 import { gpuTest } from "../_gpu_test.ts";
 import { assertCheckpointGoldens } from "../golden_cases/checkpoints.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
-import { signalFrame } from "../vsr/_signal_frame.ts";
 
 /** Values of each part; RAFT's are as many as torchvision states for raft_large. */
 const COUNTS = {
@@ -40,12 +38,3 @@ for (const layout of LAYOUTS) {
       }),
   );
 }
-
-Deno.test("generateCheckpoint() makes a model that upscales to finite pictures", () =>
-  withTempDir(async (folder) => {
-    await generateCheckpoint(folder, { layout: "dgaf", precision: "f16", encoder: false, small: true });
-    using upscaler = await Upscaler.open({ model: folder, allowCpu: true });
-    const clip = [0, 1].map((i) => signalFrame(i, { width: 16, height: 12 }));
-    const frames = await Array.fromAsync(upscaler.upscale(clip, { steps: 2 }));
-    strictEqual(frames.length, 2);
-  }));
