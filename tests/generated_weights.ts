@@ -1,11 +1,12 @@
 import type { ModelPart } from "../src/checkpoint/model_folder.ts";
+import type { WeightUse } from "../src/checkpoint/weight_view.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { type WeightOptions, type WeightRequests, Weights } from "../src/nn/weights.ts";
 import { loadNetwork } from "../src/vsr/networks.ts";
 import { weight } from "./generated.ts";
 import type { GoldenCase } from "./golden_file.ts";
 
-type Request = { name: string; shape: readonly number[]; use: (data: Float32Array) => void };
+type Request = { name: string; shape: readonly number[]; use: WeightUse["use"] };
 
 /** A checkpoint that has every tensor asked for, with generated values. */
 class GeneratedRequests implements WeightRequests {
@@ -29,13 +30,14 @@ class GeneratedRequests implements WeightRequests {
 
   ignore(): void {}
 
-  tensor(name: string, shape: readonly number[], use: (data: Float32Array) => void): void {
+  tensor(name: string, shape: readonly number[], { use }: WeightUse): void {
     this.#requests.push({ name: this.#prefix + name, shape, use });
   }
 
-  load(): Promise<void> {
-    for (const { name, shape, use } of this.#requests) use(weight(name, [...shape], this.#seed));
-    return Promise.resolve();
+  async load(): Promise<void> {
+    for (const { name, shape, use } of this.#requests) {
+      await use({ values: new Float32Array(weight(name, [...shape], this.#seed)), begin: 0 });
+    }
   }
 }
 

@@ -2,7 +2,8 @@ import { escapeName } from "../text/escape_name.ts";
 import { CheckpointError, quote } from "./errors.ts";
 import { readSafetensorsHeader, type TensorInfo } from "./safetensors_header.ts";
 import { type ByteSource, UnchangedFile } from "./unchanged_file.ts";
-import { isWeightDType, nonFiniteProblem, toFloat32, WANTED_DTYPES } from "./weight_dtype.ts";
+import { isWeightDType, WANTED_DTYPES } from "./weight_dtype.ts";
+import { nonFiniteProblem, type PartOptions, readParts, readWhole, type WeightPart } from "./weight_parts.ts";
 
 /** An open safetensors file whose header has been checked; tensor data is read on demand, one range at a time. */
 export class SafetensorsFile implements Disposable {
@@ -38,20 +39,26 @@ export class SafetensorsFile implements Disposable {
     }
   }
 
+  /** Reads tensor `name` as float32, row-major; otherwise as `parts`. */
+  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+    return await readWhole((options) => this.parts(name, options));
+  }
+
   /**
-   * Reads tensor `name` (F32, F16 or BF16) as float32, row-major. Conversion is exact. Allocates what the header says
-   * the tensor takes, so compare its shape with what is wanted first.
+   * Reads tensor `name` (F32, F16 or BF16), row-major. Allocates what the header says a part takes, so compare the
+   * tensor's shape with what is wanted first.
    * Throws CheckpointError for another type, for NaN or infinity, or if the file has changed since it was opened.
    */
-  async read(name: string): Promise<Float32Array> {
-    const { dtype } = this.#info(name);
+  async *parts(name: string, options: PartOptions): AsyncGenerator<WeightPart> {
+    const { dtype, begin, end } = this.#info(name);
     if (!isWeightDType(dtype)) {
       throw this.#error(name, `type ${dtype}, wanted ${WANTED_DTYPES}; convert the weights`);
     }
-    const data = toFloat32(dtype, await this.readBytes(name));
-    const problem = nonFiniteProblem(data);
-    if (problem !== null) throw this.#error(name, problem);
-    return data;
+    for await (const part of readParts(this.#source, { dtype, begin, end, ...options })) {
+      const problem = nonFiniteProblem(part);
+      if (problem !== null) throw this.#error(name, problem);
+      yield part;
+    }
   }
 
   /** Reads the bytes of tensor `name`, of any type, as stored. */

@@ -2,7 +2,8 @@ import { escapeName } from "../text/escape_name.ts";
 import { CheckpointError, quote } from "./errors.ts";
 import { type PickleFunction, type PickleValue, readPickle } from "./pickle.ts";
 import { type ByteSource, UnchangedFile } from "./unchanged_file.ts";
-import { isWeightDType, nonFiniteProblem, toFloat32, WANTED_DTYPES } from "./weight_dtype.ts";
+import { isWeightDType, WANTED_DTYPES } from "./weight_dtype.ts";
+import { nonFiniteProblem, type PartOptions, readParts, readWhole, type WeightPart } from "./weight_parts.ts";
 import { ZipFile } from "./zip_file.ts";
 
 /** `torchvision`'s raft_large takes 25 KB, a UNet of 700 tensors 0.1 MiB. */
@@ -127,21 +128,28 @@ export class TorchFile implements Disposable {
     }
   }
 
+  /** Reads tensor `name` as float32, row-major; otherwise as `parts`. */
+  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+    return await readWhole((options) => this.parts(name, options));
+  }
+
   /**
-   * Reads tensor `name` (F32, F16 or BF16) as float32, row-major. Conversion is exact.
+   * Reads tensor `name` (F32, F16 or BF16), row-major. One whose elements lie in another order comes as one part.
    * Throws CheckpointError for another type, for NaN or infinity, or if the file is damaged or changed.
    */
-  async read(name: string): Promise<Float32Array> {
+  async *parts(name: string, options: PartOptions): AsyncGenerator<WeightPart> {
     const view = this.#views.get(name);
     if (view === undefined) throw this.#error(name, "there is none of that name");
-    const { dtype } = view;
-    if (!isWeightDType(dtype)) {
-      throw this.#error(name, `type ${dtype}, wanted ${WANTED_DTYPES}; convert the weights`);
+    try {
+      for await (const part of this.#storedParts(name, { view, ...options })) {
+        const problem = nonFiniteProblem(part);
+        if (problem !== null) throw this.#error(name, problem);
+        yield part;
+      }
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      throw this.#error(name, `${error.message}; ${REMEDY}`);
     }
-    const data = gather(toFloat32(dtype, await this.#readView(name, view)), view);
-    const problem = nonFiniteProblem(data);
-    if (problem !== null) throw this.#error(name, problem);
-    return data;
   }
 
   close(): void {
@@ -152,14 +160,21 @@ export class TorchFile implements Disposable {
     this.close();
   }
 
-  async #readView(name: string, { storage, begin, end }: StoredView): Promise<Uint8Array<ArrayBuffer>> {
-    const { bytes } = storage.type;
-    try {
-      const entry = `${this.#folder}data/${storage.name}`;
-      return await this.#zip.read(entry, { begin: begin * bytes, end: end * bytes });
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      throw this.#error(name, `${error.message}; ${REMEDY}`);
+  async *#storedParts(
+    name: string,
+    { view, ...options }: PartOptions & { readonly view: StoredView },
+  ): AsyncGenerator<WeightPart> {
+    const { dtype, shape, strides, storage: { type: { bytes }, name: storage } } = view;
+    if (!isWeightDType(dtype)) {
+      throw this.#error(name, `type ${dtype}, wanted ${WANTED_DTYPES}; convert the weights`);
+    }
+    const entry = await this.#zip.entry(`${this.#folder}data/${storage}`);
+    const range = { dtype, begin: view.begin * bytes, end: view.end * bytes };
+    if (isContiguous(shape, strides)) {
+      yield* readParts(entry, { ...range, ...options });
+    } else {
+      const data = await readWhole((whole) => readParts(entry, { ...range, ...whole }));
+      yield { values: gather(data, view), begin: 0 };
     }
   }
 
@@ -246,9 +261,8 @@ function isSizes(value: unknown): value is number[] {
 }
 
 /** The elements of `view`, row-major; `data` is the storage from the first to the last of them. */
-function gather(data: Float32Array, { shape, strides }: StoredView): Float32Array {
+function gather(data: Float32Array, { shape, strides }: StoredView): Float32Array<ArrayBuffer> {
   const count = shape.reduce((product, size) => product * size, 1);
-  if (isContiguous(shape, strides)) return data;
   const gathered = new Float32Array(count), index = shape.map(() => 0);
   let from = 0;
   for (let i = 0; i < count; i++) {

@@ -6,6 +6,8 @@ export interface ByteSource extends Disposable {
   readonly byteLength: number;
   /** Bytes from `begin` up to `end`, both at most `byteLength`, in a buffer of their own. */
   read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Fills `bytes` with those from `begin` on. */
+  readInto(bytes: Uint8Array<ArrayBuffer>, begin: number): Promise<void>;
 }
 
 /** An open file that must stay as it was when it was opened. */
@@ -42,19 +44,25 @@ export class UnchangedFile implements ByteSource {
   }
 
   /** As `ByteSource.read`. Throws CheckpointError if size or time of modification are no longer the same. */
-  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = this.#lastRead.then(() => this.#read(begin, end));
-    this.#lastRead = bytes.catch(() => {}); // a failed read is its caller's error, not the next one's
+  async read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(end - begin);
+    await this.readInto(bytes, begin);
     return bytes;
+  }
+
+  /** As `ByteSource.readInto`. Errors as `read`. */
+  readInto(bytes: Uint8Array<ArrayBuffer>, begin: number): Promise<void> {
+    const done = this.#lastRead.then(() => this.#readInto(bytes, begin));
+    this.#lastRead = done.catch(() => {}); // a failed read is its caller's error, not the next one's
+    return done;
   }
 
   [Symbol.dispose](): void {
     this.#file.close();
   }
 
-  async #read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  async #readInto(bytes: Uint8Array<ArrayBuffer>, begin: number): Promise<void> {
     await this.#file.seek(begin, Deno.SeekMode.Start);
-    const bytes = new Uint8Array(end - begin);
     const complete = await fill(this.#file, bytes);
     const { size, mtime } = await this.#file.stat();
     if (!complete || size !== this.byteLength || mtime?.getTime() !== this.#mtime?.getTime()) {
@@ -62,7 +70,6 @@ export class UnchangedFile implements ByteSource {
         `Cannot read "${this.#label}": it was changed while being read; run again when nothing writes to it`,
       );
     }
-    return bytes;
   }
 }
 

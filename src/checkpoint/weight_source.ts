@@ -7,6 +7,7 @@ import { SafetensorsFile } from "./safetensors.ts";
 import { checkShards, readShardIndex } from "./shard_index.ts";
 import { TorchFile } from "./torch_file.ts";
 import { UnchangedFile } from "./unchanged_file.ts";
+import type { PartOptions, WeightPart } from "./weight_parts.ts";
 
 /** Named weight tensors, whatever holds them. */
 export interface WeightSource {
@@ -18,6 +19,8 @@ export interface WeightSource {
   names(): Iterable<string>;
   /** The tensor's data, row-major float32. */
   read(name: string): Promise<Float32Array>;
+  /** The tensor's data, row-major, in one part or more. */
+  parts(name: string, options: PartOptions): AsyncIterable<WeightPart>;
   /** What errors call the source. */
   readonly description: string;
 }
@@ -56,11 +59,11 @@ export class WeightFiles implements WeightSource, Disposable {
   }
 
   async read(name: string): Promise<Float32Array> {
-    const file = this.#fileOf.get(name);
-    if (file === undefined) {
-      throw new CheckpointError(`Cannot read tensor ${quote(name)} of "${this.description}": there is none`);
-    }
-    return await file.read(name);
+    return await this.#file(name).read(name);
+  }
+
+  parts(name: string, options: PartOptions): AsyncIterable<WeightPart> {
+    return this.#file(name).parts(name, options);
   }
 
   close(): void {
@@ -69,6 +72,14 @@ export class WeightFiles implements WeightSource, Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #file(name: string): TensorFile {
+    const file = this.#fileOf.get(name);
+    if (file === undefined) {
+      throw new CheckpointError(`Cannot read tensor ${quote(name)} of "${this.description}": there is none`);
+    }
+    return file;
   }
 }
 

@@ -2,13 +2,21 @@ import { escapeName } from "../text/escape_name.ts";
 import { CheckpointError, quote } from "./errors.ts";
 import { olderName } from "./renames.ts";
 import { isWeightDType, WANTED_DTYPES } from "./weight_dtype.ts";
+import { PartMemory, type WeightPart } from "./weight_parts.ts";
 import type { WeightSource } from "./weight_source.ts";
 
+/** What is done with a tensor's data. */
+export interface WeightUse {
+  /** Each part but the last holds a multiple of so many values; default all values in one part. */
+  readonly unit?: number;
+  /** Gets the parts in order, each once, in `load()`. */
+  readonly use: (part: WeightPart) => void | Promise<void>;
+}
+
 /** A request for one tensor; the data comes later, in `load()`. */
-export interface WeightRequest {
+interface WeightRequest extends WeightUse {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly use: (data: Float32Array) => void | Promise<void>;
 }
 
 /** What all views of one source share. */
@@ -54,16 +62,15 @@ export class WeightView {
   }
 
   /**
-   * Says that the network wants tensor `name` with `shape` (PyTorch's order). `use` gets the data, row-major, once,
-   * in `load()`. Where a linear layer wants [M, N], a stored 1×1 convolution [M, N, 1, 1] is the same and accepted.
+   * Says that the network wants tensor `name` with `shape` (PyTorch's order), and what for; the data is row-major. Where a linear layer wants [M, N], a stored 1×1 convolution [M, N, 1, 1] is the same and accepted.
    */
-  tensor(name: string, shape: readonly number[], use: WeightRequest["use"]): void {
+  tensor(name: string, shape: readonly number[], use: WeightUse): void {
     const full = this.#name(name);
     if (this.#ledger.loaded) {
       throw new Error(`Cannot ask for tensor "${full}": the weights are loaded already`);
     }
     if (this.#ledger.requests.has(full)) throw new Error(`Cannot ask for tensor "${full}" twice`);
-    this.#ledger.requests.set(full, { name: full, shape, use });
+    this.#ledger.requests.set(full, { name: full, shape, ...use });
   }
 
   /** Says that tensors below `prefix` are left out on purpose, so that they do not count as unexpected. */
@@ -72,8 +79,8 @@ export class WeightView {
   }
 
   /**
-   * Checks all requests against the source, then reads tensor after tensor and hands each on before the next is
-   * read, so that host memory stays at one tensor. Throws one CheckpointError that lists all `problems()`, before
+   * Checks all requests against the source, then reads part after part and hands each on before the next is read into
+   * the same memory. Throws one CheckpointError that lists all `problems()`, before
    * any data is read.
    */
   async load(): Promise<void> {
@@ -82,7 +89,10 @@ export class WeightView {
     const problems = this.problems();
     if (problems.length > 0) throw misfitError(source.description, problems);
     this.#ledger.loaded = true;
-    for (const { name, use } of requests.values()) await use(await source.read(this.#ledger.find(name)!));
+    const memory = new PartMemory();
+    for (const { name, unit = Infinity, use } of requests.values()) {
+      for await (const part of source.parts(this.#ledger.find(name)!, { unit, memory })) await use(part);
+    }
   }
 
   /** One sentence for every tensor that is missing, misshapen, of a type that is not read, or unexpected. */

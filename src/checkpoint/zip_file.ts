@@ -45,14 +45,12 @@ export class ZipFile {
   }
 
   /**
-   * Reads the bytes from `begin` up to `end`, by default all, of entry `name`; where it is all of them, their checksum
-   * is compared. Throws SyntaxError for an entry that is not there or broken, or that has no such bytes.
+   * The bytes of entry `name`; where they are read in order, all of them, their checksum is compared. Throws SyntaxError
+   * for an entry that is not there or broken, and its reads do for other bytes than it has and a wrong checksum.
    */
-  async read(name: string, range: { begin?: number; end?: number } = {}): Promise<Uint8Array<ArrayBuffer>> {
+  async entry(name: string): Promise<ByteSource> {
     const entry = this.entries.get(name);
     check(entry !== undefined, `it has no entry ${quote(name)}`);
-    const { begin = 0, end = entry.byteLength } = range;
-    check(begin <= end && end <= entry.byteLength, `entry ${quote(name)} has no bytes ${begin} to ${end}`);
     const broken = `entry ${quote(name)} does not lie where the directory says`;
     const { byteLength } = this.#source;
     check(entry.offset + LOCAL_BYTES <= byteLength, broken);
@@ -60,12 +58,52 @@ export class ZipFile {
     // The lengths of name and extra field; the latter differs from the directory's, since it aligns the data.
     const data = entry.offset + LOCAL_BYTES + header.getUint16(26, true) + header.getUint16(28, true);
     check(header.getUint32(0, true) === LOCAL && data + entry.byteLength <= byteLength, broken);
-    const bytes = await this.#source.read(data + begin, data + end);
-    if (bytes.length === entry.byteLength) {
-      check(crc32(bytes) === entry.crc, `entry ${quote(name)} does not fit its checksum`);
-    }
+    return new EntrySource(this.#source, { name, data, ...entry });
+  }
+
+  /** Reads the bytes from `begin` up to `end`, by default all, of entry `name`. Errors as `entry`. */
+  async read(name: string, range: { begin?: number; end?: number } = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const entry = await this.entry(name);
+    const { begin = 0, end = entry.byteLength } = range;
+    return await entry.read(begin, end);
+  }
+}
+
+/** The bytes of an entry that begin at `data` in the archive. */
+class EntrySource implements ByteSource {
+  readonly byteLength: number;
+  readonly #archive: ByteSource;
+  readonly #entry: ZipEntry & { readonly name: string; readonly data: number };
+  /** How many bytes were read in order, and the checksum of these. */
+  #summed = 0;
+  #sum = 0;
+
+  constructor(archive: ByteSource, entry: ZipEntry & { readonly name: string; readonly data: number }) {
+    this.byteLength = entry.byteLength;
+    this.#archive = archive;
+    this.#entry = entry;
+  }
+
+  async read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    const { name, byteLength } = this.#entry;
+    check(begin <= end && end <= byteLength, `entry ${quote(name)} has no bytes ${begin} to ${end}`);
+    const bytes = new Uint8Array(end - begin);
+    await this.readInto(bytes, begin);
     return bytes;
   }
+
+  async readInto(bytes: Uint8Array<ArrayBuffer>, begin: number): Promise<void> {
+    const { name, data, crc } = this.#entry;
+    await this.#archive.readInto(bytes, data + begin);
+    if (begin !== this.#summed) return;
+    this.#summed += bytes.length;
+    this.#sum = crc32(bytes, this.#sum);
+    const wrong = this.#summed === this.byteLength && this.#sum !== crc;
+    check(!wrong, `entry ${quote(name)} does not fit its checksum`);
+  }
+
+  /** The archive stays open. */
+  [Symbol.dispose](): void {}
 }
 
 /** Where the directory lies, and how many entries it has. */

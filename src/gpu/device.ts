@@ -232,16 +232,20 @@ export class Gpu {
     this.writeRaw(tensor, tensor.dtype === "f16" ? toHalves(padded, tensor.label) : padded);
   }
 
-  /** Copies bytes as they are (already padded, any type) into a persistent tensor. */
-  writeRaw(tensor: Tensor, data: Float32Array | Uint32Array | Float16Array): void {
+  /** Copies bytes as they are (already padded, any type) into a persistent tensor, from its byte `byteOffset` on. */
+  writeRaw(
+    tensor: Tensor,
+    data: Float32Array | Uint32Array | Uint16Array | Float16Array,
+    { byteOffset = 0 }: { readonly byteOffset?: number } = {},
+  ): void {
     this.check();
-    if (data.byteLength > tensor.storage.byteLength) {
+    if (byteOffset + data.byteLength > tensor.storage.byteLength) {
       throw new RangeError(
-        `Cannot write "${tensor.label}": ${data.byteLength} bytes into ${tensor.storage.byteLength}`,
+        `Cannot write "${tensor.label}": ${data.byteLength} bytes at ${byteOffset} into ${tensor.storage.byteLength}`,
       );
     }
-    const buffer = this.allocate(tensor);
-    this.device.queue.writeBuffer(buffer, tensor.storage.byteOffset, data as Float32Array<ArrayBuffer>);
+    const buffer = this.allocate(tensor), at = tensor.storage.byteOffset + byteOffset;
+    this.device.queue.writeBuffer(buffer, at, data as Float32Array<ArrayBuffer>);
   }
 
   /** Frees a persistent tensor's memory. */

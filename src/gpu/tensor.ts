@@ -11,6 +11,9 @@ export interface Storage {
 /** How values are stored. Shaders always compute in f32; "f16" values are packed in pairs, and only weights are. */
 export type DType = "f32" | "f16";
 
+/** Values of a tensor in memory: of "f32" themselves, of "f16" their bits. */
+export type StoredValues = Float32Array | Uint16Array;
+
 /** Bytes of four values. */
 const VEC4_BYTES = { f32: 16, f16: 8 } as const;
 
@@ -87,7 +90,7 @@ export function vec4Count(shape: readonly number[]): number {
 }
 
 /** Pads the last axis of row-major `data` with zeros to a multiple of 4. Length: product of `shape`. */
-export function padChannels(data: Float32Array, shape: readonly number[]): Float32Array {
+export function padChannels<T extends StoredValues>(data: T, shape: readonly number[]): T {
   const channels = shape.at(-1) ?? 1;
   const stride = 4 * Math.ceil(channels / 4);
   const rows = data.length / channels;
@@ -95,7 +98,7 @@ export function padChannels(data: Float32Array, shape: readonly number[]): Float
     throw new RangeError(`Cannot pad channels: ${data.length} values do not fill shape [${shape}]`);
   }
   if (stride === channels) return data;
-  const padded = new Float32Array(rows * stride);
+  const padded = new (data.constructor as new (length: number) => T)(rows * stride);
   for (let r = 0; r < rows; r++) padded.set(data.subarray(r * channels, (r + 1) * channels), r * stride);
   return padded;
 }

@@ -10,7 +10,7 @@ import type { Variant } from "../gpu/autotune.ts";
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { slice } from "../gpu/dispatch.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import type { StoredValues, Tensor } from "../gpu/tensor.ts";
 import { type Activation, activationLibrary, ACTIVATIONS } from "./activation.ts";
 import { type Band, rowBands, spread } from "./bands.ts";
 import { panelColumns } from "./panels.ts";
@@ -282,10 +282,28 @@ export function packConv2dWeight(
   shape: readonly number[],
   channels: readonly [number, number] = [0, shape[1]!],
 ): Float32Array {
+  const [taps, padded, outChannels] = packedConv2dShape(shape, channels[1] - channels[0]);
+  const packed = new Float32Array(taps * padded * outChannels);
+  packConv2dPanels(data, { shape, channels, packed });
+  return packed;
+}
+
+/**
+ * As `packConv2dWeight()`, to `packed`. `data` may be some output channels of a larger weight, whole panels of it: what
+ * comes out is the same range of what all of them would give.
+ */
+export function packConv2dPanels<T extends StoredValues>(
+  data: T,
+  { shape, channels, packed }: {
+    readonly shape: readonly number[];
+    readonly channels: readonly [number, number];
+    readonly packed: T;
+  },
+): void {
   const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = shape;
   const taps = kernelHeight * kernelWidth;
   const count = channels[1] - channels[0], padded = 4 * Math.ceil(count / 4);
-  const packed = new Float32Array(taps * padded * outChannels);
+  if (padded > count) packed.fill(0);
   for (let first = 0; first < outChannels; first += panelColumns(outChannels)) {
     const width = Math.min(panelColumns(outChannels), outChannels - first);
     for (let tap = 0; tap < taps; tap++) {
@@ -296,7 +314,6 @@ export function packConv2dWeight(
       }
     }
   }
-  return packed;
 }
 
 /** Shape of what `packConv2dWeight()` returns. */

@@ -5,6 +5,7 @@ import { attention } from "../kernels/attention.ts";
 import { add } from "../kernels/elementwise.ts";
 import { LayerNorm } from "../nn/layer_norm.ts";
 import { Linear } from "../nn/linear.ts";
+import type { Packing, PartToPack } from "../nn/weight_upload.ts";
 import type { Weights } from "../nn/weights.ts";
 
 /**
@@ -66,15 +67,18 @@ class TextEmbeddings {
     const { vocab_size, max_position_embeddings, hidden_size } = config;
     const length = prompts[0]!.length, shape = [prompts.length, length, hidden_size];
     const ids = prompts.flat();
-    const table = (data: Float32Array, rows: readonly number[]) => gatherRows(data, hidden_size, rows);
-    this.#tokens = w.parameter("token_embedding.weight", [vocab_size, hidden_size], {
+    const table = (rows: readonly number[]): Packing => ({
       shape,
-      pack: (data) => table(data, ids),
+      unit: hidden_size,
+      pack: (part) => writeRows(part, { channels: hidden_size, rows }),
     });
-    this.#positions = w.parameter("position_embedding.weight", [max_position_embeddings, hidden_size], {
-      shape,
-      pack: (data) => table(data, ids.map((_, i) => i % length)),
-    });
+    const positions = ids.map((_, i) => i % length);
+    this.#tokens = w.parameter("token_embedding.weight", [vocab_size, hidden_size], table(ids));
+    this.#positions = w.parameter(
+      "position_embedding.weight",
+      [max_position_embeddings, hidden_size],
+      table(positions),
+    );
     w.ignore("position_ids"); // the numbers 0, 1, 2, ... in older checkpoints
     this.#label = w.label;
   }
@@ -162,11 +166,15 @@ function checkPrompts(config: CLIPTextConfig, prompts: readonly (readonly number
   }
 }
 
-/** `rows` of a table with `channels` values in a row. */
-function gatherRows(table: Float32Array, channels: number, rows: readonly number[]): Float32Array {
-  const gathered = new Float32Array(rows.length * channels);
+/** Writes those of `rows` that a part of a table holds, `channels` values each. */
+function writeRows(
+  { values, begin, write }: PartToPack,
+  { channels, rows }: { readonly channels: number; readonly rows: readonly number[] },
+): void {
+  const padded = 4 * Math.ceil(channels / 4);
   rows.forEach((row, i) => {
-    gathered.set(table.subarray(row * channels, (row + 1) * channels), i * channels);
+    const from = row * channels - begin;
+    if (from < 0 || from >= values.length) return;
+    write(values.subarray(from, from + channels), i * padded);
   });
-  return gathered;
 }

@@ -2,10 +2,11 @@ import type { RAFTBlock, RAFTConfig, RAFTNorm } from "../checkpoint/raft_config.
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import { conv2d, packConv2dWeight, packedConv2dShape } from "../kernels/conv2d.ts";
+import { conv2d } from "../kernels/conv2d.ts";
 import { batchNorm, type BatchNormOptions, instanceNorm } from "../kernels/group_norm.ts";
 import { residualRelu } from "../kernels/elementwise.ts";
 import { Conv2d } from "../nn/conv2d.ts";
+import { matrixPacking } from "../nn/matrix_packing.ts";
 import type { Weights } from "../nn/weights.ts";
 
 /** Epsilon of torchvision's norms; not in the config. */
@@ -200,17 +201,20 @@ class SplitConv {
       "weight",
       [total, channels, 1, 1],
       ranges.map(({ from, to }) => {
-        const shape = [to - from, channels, 1, 1];
+        const { shape, pack } = matrixPacking([to - from, channels, 1, 1]);
         return {
-          shape: packedConv2dShape(shape),
-          pack: (data) => packConv2dWeight(data.subarray(from * channels, to * channels), shape),
+          shape,
+          pack: (all) => pack({ ...all, values: all.values.subarray(from * channels, to * channels) }),
         };
       }),
     );
     this.#biases = w.split(
       "bias",
       [total],
-      ranges.map(({ from, to }) => ({ shape: [1, to - from], pack: (data) => data.subarray(from, to) })),
+      ranges.map(({ from, to }) => ({
+        shape: [1, to - from],
+        pack: ({ values, write }) => write(values.subarray(from, to), 0),
+      })),
     );
     this.#outputs = outputs;
     this.#label = w.label;

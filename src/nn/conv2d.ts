@@ -1,16 +1,12 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import {
-  conv2d,
-  type Conv2dOptions,
-  packConv2dWeight,
-  packedConv2dShape,
-  type Padding,
-} from "../kernels/conv2d.ts";
+import { conv2d, type Conv2dOptions, type Padding } from "../kernels/conv2d.ts";
 import { applyNorm, type KnownNorm } from "../kernels/group_norm.ts";
 import { prefersWinograd } from "../kernels/tuning.ts";
 import { winogradConv2d, winogradFilter, winogradFilterShape } from "../kernels/winograd.ts";
 import { DerivedWeight } from "./derived_weight.ts";
+import { matrixPacking } from "./matrix_packing.ts";
+import type { Packing } from "./weight_upload.ts";
 import type { Weights } from "./weights.ts";
 
 export interface Conv2dConfig {
@@ -129,14 +125,7 @@ export class Conv2d {
   }
 }
 
-function splitChannels(shape: readonly number[], parts: readonly number[]) {
+function splitChannels(shape: readonly number[], parts: readonly number[]): Packing[] {
   let from = 0;
-  return parts.map((count) => {
-    const range: [number, number] = [from, from += count];
-    return {
-      shape: packedConv2dShape(shape, count),
-      pack: (data: Float32Array) => packConv2dWeight(data, shape, range),
-      matrix: true,
-    };
-  });
+  return parts.map((count) => matrixPacking(shape, [from, from += count]));
 }

@@ -1,7 +1,8 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { conv2d, packConv2dWeight, packedConv2dShape } from "../kernels/conv2d.ts";
+import { conv2d } from "../kernels/conv2d.ts";
 import type { Conv2dFusion } from "./conv2d.ts";
+import { matrixPacking } from "./matrix_packing.ts";
 import type { Weights } from "./weights.ts";
 
 export interface LinearConfig {
@@ -19,11 +20,7 @@ export class Linear {
 
   constructor(w: Weights, config: LinearConfig) {
     const shape = [config.out, config.in];
-    this.#weight = w.parameter("weight", shape, {
-      shape: packedConv2dShape(shape),
-      pack: (data) => packConv2dWeight(data, shape),
-      matrix: true,
-    });
+    this.#weight = w.parameter("weight", shape, matrixPacking(shape));
     this.#bias = config.bias ?? true ? w.vector("bias", config.out) : undefined;
     this.#label = w.label;
   }

@@ -1,12 +1,10 @@
-import { CheckpointError } from "../checkpoint/errors.ts";
+import type { WeightUse } from "../checkpoint/weight_view.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type DType, Tensor } from "../gpu/tensor.ts";
+import { type Packing, type PartToPack, WeightUpload } from "./weight_upload.ts";
 
 /** Memory for what is derived from parameters, e.g. transformed filters, that small networks may always take. */
 const DERIVED_BYTES = { f32: 2 ** 26, f16: 2 ** 25 } as const;
-
-/** From here on numbers round to infinity in f16. */
-const HALF_OVERFLOW = 65_520;
 
 /** How a network uses memory; nothing but `precision` changes its results. */
 export interface WeightOptions {
@@ -24,14 +22,8 @@ interface Ledger {
   readonly derived: Tensor[];
   /** Values of the checkpoint's largest tensor. */
   largest: number;
-}
-
-/** How a tensor of the checkpoint is laid out on the GPU. */
-export interface Packing {
-  readonly shape: readonly number[];
-  readonly pack: (data: Float32Array) => Float32Array;
-  /** Stored at the precision of the weights; everything else is f32. */
-  readonly matrix?: boolean;
+  /** While loading. */
+  upload?: WeightUpload | undefined;
 }
 
 /** What a network asks of a checkpoint; `WeightView` of src/checkpoint is it. */
@@ -39,7 +31,7 @@ export interface WeightRequests {
   at(path: string | number): WeightRequests;
   has(name: string): boolean;
   ignore(prefix: string): void;
-  tensor(name: string, shape: readonly number[], use: (data: Float32Array) => void): void;
+  tensor(name: string, shape: readonly number[], use: WeightUse): void;
   load(): Promise<void>;
 }
 
@@ -108,27 +100,25 @@ export class Weights {
     );
     this.#ledger.parameters.push(...tensors);
     this.#ledger.largest = Math.max(this.#ledger.largest, shape.reduce((a, b) => a * b, 1));
-    const halved = tensors.some(({ dtype }) => dtype === "f16");
-    this.#view.tensor(name, shape, (data) => {
-      if (halved) checkHalves(data, `${this.label}.${name}`);
-      packings.forEach((packing, i) => this.gpu.write(tensors[i]!, packing.pack(data)));
-    });
+    const targets = packings.map(({ pack }, i) => ({ tensor: tensors[i]!, pack }));
+    const { unit = Infinity } = packings[0]!;
+    this.#view.tensor(name, shape, { unit, use: (part) => this.#ledger.upload!.write(part, targets) });
     return tensors;
   }
 
   /** Asks for tensor `name` of `shape` (PyTorch order), stored as is or packed. */
-  parameter(name: string, shape: readonly number[], packing: Packing = { shape, pack: identity }): Tensor {
+  parameter(name: string, shape: readonly number[], packing: Packing = { shape, pack: asIs }): Tensor {
     return this.split(name, shape, [packing])[0]!;
   }
 
   /** Asks for a vector of `size` values as a tensor [1, size]. */
   vector(name: string, size: number): Tensor {
-    return this.parameter(name, [size], { shape: [1, size], pack: identity });
+    return this.parameter(name, [size], { shape: [1, size], pack: asIs });
   }
 
   /** Asks for a tensor that stays in host memory; `use` gets its values. */
   host(name: string, shape: readonly number[], use: (data: Float32Array) => void): void {
-    this.#view.tensor(name, shape, use);
+    this.#view.tensor(name, shape, { use: ({ values }) => use(new Float32Array(values)) });
   }
 
   /**
@@ -147,7 +137,12 @@ export class Weights {
 
   /** Reads and uploads all parameters asked for so far. Throws `CheckpointError` listing all that do not fit. */
   async load(): Promise<void> {
-    await this.gpu.scoped(`upload weights of "${this.label}"`, () => this.#view.load());
+    await this.gpu.scoped(`upload weights of "${this.label}"`, async () => {
+      this.#ledger.upload = new WeightUpload(this.gpu);
+      await this.#view.load();
+      await this.#ledger.upload.finish();
+      this.#ledger.upload = undefined;
+    });
   }
 
   /** GPU memory of the parameters and what is derived from them, in bytes. */
@@ -177,21 +172,8 @@ export class Weights {
   }
 }
 
-function identity(data: Float32Array): Float32Array {
-  return data;
-}
-
-/** Throws CheckpointError where a value of the tensor `name` would become infinite as f16. */
-function checkHalves(data: Float32Array, name: string): void {
-  for (let i = 0; i < data.length; i++) {
-    if (Math.abs(data[i]!) < HALF_OVERFLOW) continue;
-    throw new CheckpointError(
-      `Cannot store tensor "${name}" as f16: element ${i} is ${
-        data[i]
-      }, wanted less than ${HALF_OVERFLOW}; ` +
-        `use precision f32`,
-    );
-  }
+function asIs({ values, begin, write }: PartToPack): void {
+  write(values, begin);
 }
 
 function bytes(tensors: readonly Tensor[]): number {

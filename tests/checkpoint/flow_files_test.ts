@@ -21,6 +21,9 @@ for (const [name, shapes] of Object.entries(raftShapes)) {
       dtype: (tensor: string) => map.has(tensor) ? "F32" : undefined,
       names: () => map.keys(),
       read: () => Promise.reject(new Error("nothing is read")),
+      parts: () => {
+        throw new Error("nothing is read");
+      },
     };
     const config = recognizeRAFT(source);
     assert.ok(config);

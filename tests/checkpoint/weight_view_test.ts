@@ -7,7 +7,7 @@ function zeros(...shape: number[]): { shape: number[]; data: Float32Array } {
   return { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
 }
 
-function drop(): void {}
+const drop = { use: () => {} };
 
 Deno.test("WeightView.load() hands each tensor to its layer, one after another", async () => {
   const source = new MemorySource({
@@ -19,17 +19,21 @@ Deno.test("WeightView.load() hands each tensor to its layer, one after another",
   const view = new WeightView(source);
   const conv = view.at("down").at(0).at("conv");
   let waiting = false;
-  conv.tensor("bias", [1], async (data) => {
-    waiting = true;
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    waiting = false;
-    got.bias = [...data];
+  conv.tensor("bias", [1], {
+    use: async ({ values }) => {
+      waiting = true;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      waiting = false;
+      got.bias = [...values];
+    },
   });
-  conv.tensor("weight", [1, 2], (data) => {
-    assert.equal(waiting, false);
-    got.weight = [...data];
+  conv.tensor("weight", [1, 2], {
+    use: ({ values }) => {
+      assert.equal(waiting, false);
+      got.weight = [...values];
+    },
   });
-  view.tensor("out", [1, 1, 1, 2], (data) => void (got.out = [...data]));
+  view.tensor("out", [1, 1, 1, 2], { use: ({ values }) => void (got.out = [...values]) });
   assert.deepEqual([view.has("out"), conv.has("bias"), conv.has("out")], [true, true, false]);
   assert.deepEqual(source.reads, []);
   await view.load();
@@ -118,7 +122,7 @@ Deno.test("WeightView.load() takes old names of a VAE's attention and 1×1 convo
   const first: number[] = [];
   for (const name of ["to_q", "to_k", "to_v", "to_out.0"]) {
     assert.ok(attention.at(name).has("weight"));
-    attention.at(name).tensor("weight", [2, 2], (data) => void first.push(data[0]!));
+    attention.at(name).tensor("weight", [2, 2], { use: ({ values }) => void first.push(values[0]!) });
     attention.at(name).tensor("bias", [2], drop);
   }
   await view.load();

@@ -13,13 +13,22 @@ export class CountingSource implements ByteSource {
     this.#bytes = bytes;
   }
 
-  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  async read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    assert.ok(begin <= end, `${begin} to ${end}`);
+    const bytes = new Uint8Array(end - begin);
+    await this.readInto(bytes, begin);
+    return bytes;
+  }
+
+  readInto(bytes: Uint8Array<ArrayBuffer>, begin: number): Promise<void> {
+    const end = begin + bytes.length;
     assert.ok(
-      0 <= begin && begin <= end && end <= this.byteLength,
+      0 <= begin && end <= this.byteLength,
       `${begin} to ${end} of ${this.byteLength}`,
     );
     this.bytesRead += end - begin;
-    return Promise.resolve(this.#bytes.slice(begin, end));
+    bytes.set(this.#bytes.subarray(begin, end));
+    return Promise.resolve();
   }
 
   [Symbol.dispose](): void {}

@@ -86,7 +86,11 @@ gpuTest("Gpu.writeRaw() refuses more bytes than the tensor has", (gpu) => {
   const x = gpu.tensor([1, 3], "x");
   assert.throws(
     () => gpu.writeRaw(x, new Uint32Array(5)),
-    new RangeError('Cannot write "x": 20 bytes into 16'),
+    new RangeError('Cannot write "x": 20 bytes at 0 into 16'),
+  );
+  assert.throws(
+    () => gpu.writeRaw(x, new Uint32Array(3), { byteOffset: 8 }),
+    new RangeError('Cannot write "x": 12 bytes at 8 into 16'),
   );
   return Promise.resolve();
 });
