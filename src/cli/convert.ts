@@ -4,12 +4,14 @@ import { CheckpointError } from "../checkpoint/errors.ts";
 import type { ModelConfigs } from "../checkpoint/model_configs.ts";
 import { type ModelFolder, openModelFolder } from "../checkpoint/model_folder.ts";
 import { MAX_CONFIG_BYTES, readJson } from "../checkpoint/read_json.ts";
+import type { TextEncoderFolder } from "../checkpoint/text_encoder_folder.ts";
 import { openWeights, type WeightFiles } from "../checkpoint/weight_source.ts";
 import { writeSafetensors } from "../checkpoint/write_safetensors.ts";
 import { removeIfPresent, removeTemporaries, writeFileAtomically } from "../media/write_file_atomically.ts";
 import { escapeName } from "../text/escape_name.ts";
 import type { ConvertCommand } from "./arguments.ts";
 import { checkDiskSpace } from "./check_disk_space.ts";
+import { encodeEmptyPrompt } from "./encode_empty_prompt.ts";
 import { CliError } from "./exit_codes.ts";
 import { openModelOutput } from "./model_output.ts";
 import type { Reporter } from "./progress.ts";
@@ -45,12 +47,14 @@ interface Conversion {
   readonly copies: ReadonlyMap<string, string>;
   /** Contents of files that the model has not, or has otherwise. */
   readonly texts: ReadonlyMap<string, string>;
+  /** What encodes the empty prompt once its weights are written; null where the model has that encoded. */
+  readonly encoder: TextEncoderFolder | null;
 }
 
 /**
  * Writes a model that `upscale` accepts as a folder of plain names with f16 weights. What does not depend on weights is
- * copied. Files are written one by one, each complete or not at all, and the one that makes the folder a model is the last.
- * One tensor at a time is in memory.
+ * copied, and the empty prompt is encoded if it is not yet. Files are written one by one, each complete or not at all, and
+ * the one that makes the folder a model is the last. One tensor at a time is in memory.
  */
 export async function convert(command: ConvertCommand, { reporter, signal }: Control): Promise<void> {
   const { output, precision, overwrite, flow, temporal } = command;
@@ -62,9 +66,8 @@ export async function convert(command: ConvertCommand, { reporter, signal }: Con
     if (source) sources.set(WEIGHTS[part], opened.use(source));
   }
   const { copies, texts } = await otherFiles(model, { hasOtherTemporal: temporal !== undefined });
-  const names = [...sources.keys(), ...texts.keys(), ...copies.keys()];
   await openModelOutput(output, {
-    names,
+    names: [...sources.keys(), ...texts.keys(), ...copies.keys(), EMPTY_PROMPT],
     sources: [model.path, ...(await model.files()).values()],
     overwrite,
   });
@@ -82,8 +85,9 @@ export async function convert(command: ConvertCommand, { reporter, signal }: Con
   }
   const bytes = [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
   await checkDiskSpace(output, { need: { state: bytes, frames: 0 }, reporter });
+  const encoder = model.hasEmptyPrompt ? null : model.textEncoder;
   try {
-    await writeModel(output, { weights, copies, texts }, { reporter, signal });
+    await writeModel(output, { weights, copies, texts, encoder }, { reporter, signal });
   } catch (error) {
     throw explain(error, signal);
   }
@@ -99,7 +103,7 @@ async function openPart(model: ModelFolder, part: keyof typeof WEIGHTS): Promise
 async function otherFiles(
   model: ModelFolder,
   { hasOtherTemporal }: { readonly hasOtherTemporal: boolean },
-): Promise<Omit<Conversion, "weights">> {
+): Promise<Pick<Conversion, "copies" | "texts">> {
   const copies = new Map(
     [...await model.files()].filter(([name]) => name === EMPTY_PROMPT || !WEIGHT_FILE.test(name)),
   );
@@ -130,11 +134,11 @@ function toText(json: object): string {
 
 async function writeModel(
   output: string,
-  { weights, copies, texts }: Conversion,
+  { weights, copies, texts, encoder }: Conversion,
   { reporter, signal }: Control,
 ): Promise<void> {
   const names = [...weights.keys(), ...texts.keys(), ...copies.keys()];
-  await removeIfPresent(join(output, INDEX));
+  for (const name of [INDEX, EMPTY_PROMPT]) await removeIfPresent(join(output, name));
   for (const folder of new Set(names.map(dirname))) {
     const path = join(output, folder), own = names.map((name) => basename(name));
     await Deno.mkdir(path, { recursive: true });
@@ -146,6 +150,9 @@ async function writeModel(
     const counted = counting(values(), () => reporter.progress({ stage: "convert", done: ++done, total }));
     await writeFileAtomically(join(output, name), writeSafetensors(shapes, counted, { halves }));
   }
+  signal.throwIfAborted();
+  const emptyPrompt = encoder && await encodeEmptyPrompt({ ...encoder, root: output }, reporter);
+  if (emptyPrompt) await writeFileAtomically(join(output, EMPTY_PROMPT), emptyPrompt);
   const others = [...texts.keys(), ...copies.keys()].filter((name) => name !== INDEX);
   for (const name of [...others, INDEX]) {
     signal.throwIfAborted();

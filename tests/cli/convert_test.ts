@@ -1,4 +1,4 @@
-import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../src/checkpoint/errors.ts";
@@ -7,6 +7,7 @@ import { writeSafetensors } from "../../src/checkpoint/write_safetensors.ts";
 import { convert } from "../../src/cli/convert.ts";
 import { CliError } from "../../src/cli/exit_codes.ts";
 import { Reporter } from "../../src/cli/progress.ts";
+import { encodePrompts } from "../../src/vsr/encode_prompts.ts";
 import { hashFile } from "../../src/vsr/hash_file.ts";
 import { checkNetworks } from "../../src/vsr/networks.ts";
 import { checkpointLayout } from "../../tools/checkpoint_layouts.ts";
@@ -15,7 +16,7 @@ import { gpuTest } from "../_gpu_test.ts";
 import { nanoFlowAsTorchFile } from "../checkpoint/_nano_flow.ts";
 import { weight } from "../generated.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
-import { withEncoderToo } from "../vsr/_text_encoder_folder.ts";
+import { EMPTY_PROMPT, withEncoderInstead, withEncoderToo } from "../vsr/_text_encoder_folder.ts";
 import { copyModel, fillTensor } from "./edited_model.ts";
 import { makeClip } from "./make_clip.ts";
 import { runCli } from "./run_cli.ts";
@@ -152,6 +153,10 @@ gpuTest(
       await converted(model, output, { flow });
       const folder = await openModelFolder(output);
       await checkNetworks(gpu, folder);
+      const { data, shape } = await folder.readEmptyPrompt();
+      const encoder = (await openModelFolder(model)).textEncoder!;
+      const [expected] = await encodePrompts(gpu, encoder, { prompts: [""], precision: "f16" });
+      deepStrictEqual({ data, shape }, expected);
       strictEqual(folder.configs.flow!.flow_head_hidden_size, 256);
       for (const part of ["unet", "controlnet", "flow"] as const) {
         using weights = await folder.openWeights(part);
@@ -161,6 +166,7 @@ gpuTest(
       const names = (await filesIn(output)).filter((name) => /^(text_encoder|tokenizer)/.test(name));
       deepStrictEqual(names, [
         "text_encoder/config.json",
+        "text_encoder/empty_prompt.safetensors",
         "text_encoder/model.safetensors",
         "tokenizer/merges.txt",
         "tokenizer/special_tokens_map.json",
@@ -177,6 +183,29 @@ Deno.test("convert keeps both, the embedding of the empty prompt and the text en
       await converted(model, output);
       const { hasEmptyPrompt, textEncoder } = await openModelFolder(output);
       deepStrictEqual([hasEmptyPrompt, textEncoder?.config.hidden_size], [true, 64]);
+    })
+  ));
+
+Deno.test("convert says that the empty prompt is not encoded where there is no adapter, and leaves no old one", () =>
+  withEncoderInstead((model) =>
+    withTempDir(async (dir) => {
+      const output = join(dir, "out"), prompt = join(output, EMPTY_PROMPT);
+      await converted(model, output);
+      strictEqual((await Deno.stat(prompt)).isFile, true);
+      const { requestAdapter } = navigator.gpu, lines: string[] = [];
+      navigator.gpu.requestAdapter = () => Promise.resolve(null);
+      try {
+        await converted(model, output, { overwrite: true, write: (text) => lines.push(text) });
+      } finally {
+        navigator.gpu.requestAdapter = requestAdapter;
+      }
+      const warning = lines.find((line) => line.startsWith("Warning: "));
+      match(
+        warning!,
+        /^Warning: the empty prompt is not encoded, so upscale .*: Cannot find a GPU adapter: /,
+      );
+      await rejects(Deno.stat(prompt), Deno.errors.NotFound);
+      strictEqual((await openModelFolder(output)).hasEmptyPrompt, false);
     })
   ));
 
