@@ -57,7 +57,7 @@ const negativePrompt = optional(option("--negative-prompt", string({ metavar: "T
 }));
 const guidanceScale = optional(option("--guidance-scale", float({ min: 0, metavar: "X" }), {
   description:
-    message`How far the prompt leads away from the negative one; above 1 each step takes about 1.5 to 2 times as long, up to 1 it is off; default the model's`,
+    message`How far the prompt leads away from the negative one; above 1 each step takes up to twice as long, up to 1 it is off; default the model's`,
 }));
 const steps = optional(option("--steps", "--num-inference-steps", integer({ min: 1, metavar: "N" }), {
   description: message`Sampling steps; default the model's`,
