@@ -6,6 +6,8 @@ import type { ByteSource } from "./unchanged_file.ts";
 const MAX_HEADER_BYTES = 16 * 2 ** 20;
 const MAX_TENSORS = 65_536;
 const MAX_NAME_LENGTH = 1024;
+/** The length that a pointer of Git LFS has where a header's would stand: "version ". */
+const LFS_POINTER = 0x206e_6f69_7372_6576n;
 
 /** Names that would reach an object's prototype if they ever became a property key. */
 const FORBIDDEN_NAMES: readonly string[] = ["__proto__", "constructor", "prototype"];
@@ -57,6 +59,9 @@ export async function readSafetensorsHeader(
   try {
     if (fileBytes < 8) throw new SyntaxError(`${fileBytes} bytes, wanted at least 8`);
     const headerBytes = new DataView((await source.read(0, 8)).buffer).getBigUint64(0, true);
+    if (headerBytes === LFS_POINTER) {
+      throw new SyntaxError('Git LFS left a pointer in its place, which "git lfs pull" replaces by the file');
+    }
     if (headerBytes > BigInt(MAX_HEADER_BYTES)) {
       throw new RangeError(`header of ${headerBytes} bytes, wanted at most ${MAX_HEADER_BYTES}`);
     }

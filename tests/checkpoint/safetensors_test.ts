@@ -45,6 +45,11 @@ const MALFORMED: readonly [name: string, file: Uint8Array, message: RegExp][] = 
   ["a header length of 100,000,001", withLength(100_000_001n), /wanted at most 16777216/],
   ["a header length of 2^53 + 1", withLength(2n ** 53n + 1n), /wanted at most 16777216/],
   [
+    "a pointer of Git LFS",
+    new TextEncoder().encode("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
+    /Git LFS left a pointer in its place, which "git lfs pull" replaces by the file; get the file again/,
+  ],
+  [
     "a header as long as the file",
     withLength(10n, new Uint8Array(2)),
     /header of 10 bytes in a file of 10 bytes/,
