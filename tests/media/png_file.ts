@@ -29,3 +29,7 @@ export function joinChunks(chunks: readonly PngChunk[]): Uint8Array<ArrayBuffer>
 export function deflate(rows: ArrayLike<number>): Uint8Array {
   return deflateSync(Uint8Array.from(rows));
 }
+
+/** IHDR of a picture of 2 x 1, 8-bit grey, and an IDAT with its pixels, 10 and 20. */
+export const GREY_IHDR: PngChunk = ["IHDR", [0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0]];
+export const GREY_IDAT: PngChunk = ["IDAT", deflate([0, 10, 20])];
