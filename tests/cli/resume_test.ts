@@ -1,4 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { JobFolder } from "../../src/vsr/job_folder.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
@@ -21,18 +22,31 @@ function args(dir: string, output: string): string[] {
   ];
 }
 
+/** A folder with a clip and a job of it, which tests share and copy. */
+const master = await Deno.makeTempDir();
+
 /** Leaves a job of two frames unfinished, by killing its process before it has written the first frame. */
-async function makeUnfinished(dir: string, output: string): Promise<void> {
-  await makeClip(join(dir, "in"), { width: 8, height: 8, count: 2 });
+Deno.test.beforeAll(async () => {
+  await makeClip(join(master, "in"), { width: 8, height: 8, count: 2 });
   const { code } = await runDeno(
     "run",
     "-A",
     "tests/cli/killed_main.ts",
     `begin:${FRAMES[0]}`,
     "",
-    ...args(dir, output),
+    ...args(master, "out"),
   );
   strictEqual(code, 128 + 9);
+});
+
+Deno.test.afterAll(() => Deno.remove(master, { recursive: true }));
+
+/** Runs a test with a copy of the clip "in" and of the unfinished job in "out". */
+async function withUnfinished(test: (dir: string) => Promise<void>): Promise<void> {
+  await withTempDir(async (dir) => {
+    await cp(master, dir, { recursive: true });
+    await test(dir);
+  });
 }
 
 function events({ stderr }: CliResult): Record<string, unknown>[] {
@@ -52,8 +66,7 @@ function names(folder: string): string[] {
 }
 
 Deno.test("upscale refuses what does not fit an unfinished job, naming it, and then goes on with the job", () =>
-  withTempDir(async (dir) => {
-    await makeUnfinished(dir, "out");
+  withUnfinished(async (dir) => {
     const output = join(dir, "out"), same = args(dir, "out");
 
     const changed = await runCli(...same, "--seed", "8", "--conditioning-scale", "0.25");
@@ -108,8 +121,7 @@ Deno.test("upscale refuses what does not fit an unfinished job, naming it, and t
 
 for (const [flags, seed] of [[["--no-resume"], 42], [["--overwrite", "--seed", "8"], 8]] as const) {
   Deno.test(`upscale ${flags.join(" ")} starts over where there is an unfinished job`, () =>
-    withTempDir(async (dir) => {
-      await makeUnfinished(dir, "out");
+    withUnfinished(async (dir) => {
       const over = await runCli(...args(dir, "out"), ...flags);
       strictEqual(over.code, 0, over.stderr);
       strictEqual(events(over).some(({ event }) => event === "resumed"), false);
@@ -120,8 +132,7 @@ for (const [flags, seed] of [[["--no-resume"], 42], [["--overwrite", "--seed", "
 }
 
 Deno.test("upscale --overwrite goes on with an unfinished job that was begun the same way", () =>
-  withTempDir(async (dir) => {
-    await makeUnfinished(dir, "out");
+  withUnfinished(async (dir) => {
     const resumed = await runCli(...args(dir, "out"), "--overwrite");
     strictEqual(resumed.code, 0, resumed.stderr);
     strictEqual(events(resumed).some(({ event }) => event === "resumed"), true);

@@ -42,14 +42,12 @@ Deno.test("upscale writes a clip next to the input, reports on stderr only, and 
     strictEqual(again.code, 73);
     ok(again.stderr.includes(`frame_0001.png" and 1 more: it exists. Pass --overwrite`), again.stderr);
 
-    const replaced = await runCli("upscale", "-i", input, "--allow_cpu", "-y", "-q");
+    const replaced = await runCli("upscale", "-i", input, "--allow_cpu", "-y", "-q", "--seed", "7");
     strictEqual(replaced.code, 0);
     strictEqual(replaced.stderr, "");
-    deepStrictEqual(await readClip(output), first);
-
-    const other = join(dir, "other");
-    await runCli("upscale", "-i", input, "-o", other, "--allow-cpu", "--seed", "7");
-    notDeepStrictEqual(await readClip(other), first);
+    const second = await readClip(output);
+    deepStrictEqual(second.map(([name]) => name), first.map(([name]) => name));
+    for (const [i, [, { data }]] of second.entries()) notDeepStrictEqual(data, first[i]![1].data);
   }));
 
 Deno.test("upscale takes one picture of odd size and reports in JSON", () =>

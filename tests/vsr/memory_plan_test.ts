@@ -26,6 +26,14 @@ interface Clip {
   readonly bitDepths: readonly (8 | 16)[];
 }
 
+/** Of the bundled model. */
+let shared: Upscaler | null = null;
+
+Deno.test.afterAll(() => {
+  shared?.close();
+  shared = null;
+});
+
 for (
   const [name, clip] of Object.entries(
     {
@@ -36,8 +44,9 @@ for (
     } as const,
   )
 ) {
-  Deno.test(`Upscaler.plan() tells the peak of upscale() within 1 %, and never too little: ${name}`, () =>
-    assertPlanned(MODEL, clip));
+  Deno.test(`Upscaler.plan() tells the peak of upscale() within 1 %, and never too little: ${name}`, async () => {
+    await assertPlannedBy(shared ??= await Upscaler.open({ model: MODEL, allowCpu: true }), clip);
+  });
 }
 
 Deno.test("Upscaler.plan() tells the peak of a StableVSR model, which decodes while it samples", () =>
@@ -66,13 +75,17 @@ Deno.test("Upscaler.plan() tells the peak of a StableVSR model where text guides
     await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] }, { ...TEXT, negativePrompt: "" });
   }));
 
-async function assertPlanned(
-  model: string,
+async function assertPlanned(model: string, clip: Clip, text: UpscaleOptions = {}): Promise<void> {
+  using upscaler = await Upscaler.open({ model, allowCpu: true });
+  await assertPlannedBy(upscaler, clip, text);
+}
+
+async function assertPlannedBy(
+  upscaler: Upscaler,
   { width, height, bitDepths }: Clip,
   text: UpscaleOptions = {},
 ): Promise<void> {
   using meter = new BufferMeter();
-  using upscaler = await Upscaler.open({ model, allowCpu: true });
   const plan = await upscaler.plan({ width, height, bitDepths }, { ...text, steps: 2 });
   assert.equal(meter.peakBytes, 0, "planning allocates");
   const frames = bitDepths.map((bitDepth, i) => signalFrame(i, { width, height, bitDepth }));
