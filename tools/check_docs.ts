@@ -1,5 +1,5 @@
 // What the documents point at must be there: links, pictures and tasks. Their TypeScript blocks are checked by
-// `deno check --doc-only`, the docstrings of the public API by `deno doc --lint`.
+// `deno check --doc`, the docstrings of the public API by `deno doc --lint`.
 // Usage: deno run --allow-read tools/check_docs.ts
 
 // deno-lint-ignore-file no-console -- a command prints
