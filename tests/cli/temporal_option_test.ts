@@ -20,7 +20,6 @@ Deno.test("upscale, plan and convert use the module of --temporal, also through 
       return await Deno.readFile(join(output, "frame_0002.png"));
     }
     const bundled = await upscaled();
-    deepStrictEqual(await upscaled("-m", model, "--temporal", temporal), bundled);
     deepStrictEqual(await upscaled("-m", model, "--temporal", link), bundled);
     notDeepStrictEqual(await upscaled("-m", model), bundled);
 
