@@ -13,12 +13,19 @@ import { byteSize } from "./byte_size.ts";
 import { EXIT } from "./exit_codes.ts";
 import { defaultOutput } from "./output_folder.ts";
 
-const PATH = string({ metavar: "PATH", pattern: /./ });
-const FOLDER = string({ metavar: "FOLDER", pattern: /./ });
+const PATH = path("PATH");
+const FOLDER = path("FOLDER");
 const REPO = string({
   metavar: "OWNER/NAME",
   pattern: REPO_NAME,
   errors: { patternMismatch: (input) => message`Expected a model's name on the hub, but got ${input}.` },
+});
+const SEED = integer({
+  min: 0,
+  metavar: "N",
+  errors: {
+    unsafeInteger: (input) => message`Expected at most ${String(Number.MAX_SAFE_INTEGER)}, but got ${input}.`,
+  },
 });
 /** Synopses name what must be given; the rest stands in the list below them. */
 const OPTIONS: Usage = [{ type: "ellipsis" }];
@@ -114,7 +121,7 @@ const upscale = command(
     guidanceScale,
     noiseLevel,
     seed: withDefault(
-      option("--seed", integer({ min: 0, metavar: "N" }), {
+      option("--seed", SEED, {
         description: message`Seed of the noise: same seed, same pictures; default 42`,
       }),
       42,
@@ -337,6 +344,11 @@ function withAllPaths(parsed: InferValue<typeof parser>) {
     default:
       return parsed;
   }
+}
+
+function path(metavar: "PATH" | "FOLDER") {
+  const patternMismatch = (input: string) => message`Expected a path, but got ${input}.`;
+  return string({ metavar, pattern: /./, errors: { patternMismatch } });
 }
 
 /** Accepts `--some_flag`, the spelling of Python tools, for `--some-flag`. */

@@ -28,8 +28,11 @@ interface Scores {
   ssim: number;
 }
 
-/** Prints PSNR and SSIM of a clip against its reference, mean over the frames, and those of bicubic upscaling if the
- * low-resolution frames are given. Throws `CliError` if frames are missing or sizes do not fit. */
+/**
+ * Prints PSNR and SSIM of a clip against its reference, mean over the frames, and those of bicubic upscaling if the
+ * low-resolution frames are given. PSNR is infinite where a frame equals its reference. Throws `CliError` if frames are
+ * missing or sizes do not fit.
+ */
 export async function compare(command: CompareCommand): Promise<void> {
   const reference = await openClip(command.reference);
   if (Math.min(reference.width, reference.height) < MIN_SIDE) {
@@ -71,7 +74,7 @@ export async function compare(command: CompareCommand): Promise<void> {
 
 async function openClip(path: string): Promise<Clip> {
   const { files } = await listFrames(path);
-  const { width, height } = await inspectFrames(files);
+  const { width, height } = inspectFrames(files);
   return { path, files: new Map(files.map((file) => [file.stem, file])), width, height };
 }
 
@@ -121,6 +124,6 @@ function addScores(scores: Scores, frame: Frame, reference: Frame): void {
 }
 
 function formatRow(name: string, scores: Scores, frames: number): string {
-  const decibels = scores.psnr === Infinity ? "equal" : (scores.psnr / frames).toFixed(2);
+  const decibels = scores.psnr === Infinity ? "infinite" : (scores.psnr / frames).toFixed(2);
   return `${name.padEnd(10)} ${decibels.padStart(9)} ${(scores.ssim / frames).toFixed(4).padStart(8)}`;
 }

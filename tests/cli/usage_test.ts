@@ -29,12 +29,16 @@ const USAGE_ERRORS: readonly [args: string[], message: RegExp][] = [
   [["upscal"], /`upscal`[^]*Did you mean `upscale`/],
   [["upscale"], /Missing option `-i`\/`--input`/],
   [["upscale", "-i"], /`-i` requires `PATH`/],
-  [["upscale", "-i", ""], /`-i`\/`--input`: .*but got ""/],
+  [["upscale", "-i", ""], /`-i`\/`--input`: Expected a path, but got ""/],
   [["upscale", "-i", "x", "--tile", "4"], /`--tile`/],
   [["upscale", "-i", "x", "y"], /`y`/],
   [["upscale", "-i", "x", "--steps", "0"], /`--steps`.*greater than or equal to 1, but got "0"/],
   [["upscale", "-i", "x", "--num_inference_steps=1.5"], /`--num-inference-steps`.*integer, but got "1.5"/],
   [["upscale", "-i", "x", "--seed", "-1"], /`--seed`.*greater than or equal to 0, but got "-1"/],
+  [
+    ["upscale", "-i", "x", "--seed", "9007199254740992"],
+    /at most "9007199254740991", but got "9007199254740992"\.$/m,
+  ],
   [["upscale", "-i", "x", "--conditioning-scale", "nan"], /`--conditioning-scale`.*number, but got "nan"/],
   [
     ["upscale", "-i", "x", "--guidance-scale", "-1"],
