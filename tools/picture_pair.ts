@@ -22,7 +22,7 @@ const GAP = 8;
  * Puts the same crop of two 8-bit frames of one size side by side, each pixel `ZOOM` × `ZOOM` large. Throws
  * `RangeError` for other depths or where a frame is smaller than the crop reaches.
  */
-export function pairOfCrops(left: Frame, right: Frame): Frame {
+function pairOfCrops(left: Frame, right: Frame): Frame {
   const side = ZOOM * CROP.width;
   const width = 2 * side + GAP, height = ZOOM * CROP.height;
   const data = new Uint8Array(3 * width * height).fill(255);

@@ -3,16 +3,19 @@ import type { CliCommand } from "./arguments.ts";
 import { readEnvironment } from "./environment.ts";
 import { CliError, EXIT } from "./exit_codes.ts";
 
-/** The command with the folder of its model, if it has one, instead of OWNER/NAME. Throws as `findModel`. */
+/**
+ * The command with the folder of its model, if it has one, instead of OWNER/NAME. Throws `CliError` (unavailable) where
+ * no model of that name was fetched.
+ */
 export function withFoundModel(command: CliCommand): CliCommand {
   return "model" in command ? { ...command, model: findModel(command.model) } : command;
 }
 
 /**
  * The folder that `--model` means: the text itself, or, where there is no such folder and it has the form OWNER/NAME, the
- * newest snapshot of that model that was fetched. Throws `CliError` (unavailable) if none was.
+ * newest snapshot of that model that was fetched.
  */
-export function findModel(model: string): string {
+function findModel(model: string): string {
   if (!REPO_NAME.test(model) || exists(model)) return model;
   const hub = hubFolder(readEnvironment);
   const snapshot = hub === undefined ? null : newestSnapshot(cacheEntry(hub, model));

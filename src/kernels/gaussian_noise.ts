@@ -28,7 +28,7 @@ export interface GaussianNoiseOptions {
 }
 
 /**
- * Unit Gaussian noise, the same numbers as `gaussianNoise()` of src/diffusion/philox.ts to 1e-6.
+ * Unit Gaussian noise, the same numbers as that of tests/reference/philox.ts to 1e-6.
  *
  * Each stored vec4 takes one counter; where channels are no multiple of 4, the rest of a position's last draw is
  * dropped. Throws `RangeError` for another shape of `counter`.

@@ -3,9 +3,7 @@ import { escapeName } from "../text/escape_name.ts";
 import { compareNatural } from "./compare_natural.ts";
 import type { Frame, PictureFormat, PictureHeader } from "./frame.ts";
 import { decodePicture, MAGIC_LENGTH, readPictureHeader, sniffFormat } from "./picture.ts";
-import { encodePng } from "./png.ts";
 import { readRegularFile } from "./read_regular_file.ts";
-import { writeFileAtomically } from "./write_file_atomically.ts";
 
 const PICTURE_EXTENSION = /\.(png|jpe?g|webp)$/i;
 /** Covers the header of nearly every file; only metadata before it (colour profiles, previews) can be longer. */
@@ -131,11 +129,6 @@ export async function readFrame(file: FrameFile): Promise<Frame> {
   } catch (error) {
     throw new FrameFolderError("bad_input", [describeProblem(file.path, error)], { cause: error });
   }
-}
-
-/** Writes a frame as PNG; `path` is complete or untouched, see `writeFileAtomically`. */
-export async function writeFrame(path: string, frame: Frame): Promise<void> {
-  await writeFileAtomically(path, encodePng(frame));
 }
 
 function frameFile(path: string): FrameFile {

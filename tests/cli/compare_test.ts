@@ -1,8 +1,8 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { writeFrame } from "../../src/media/frame_folder.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
+import { writeFrame } from "../media/write_frame.ts";
 import { runCli } from "./run_cli.ts";
 
 const DEMO = fileURLToPath(new URL("../../demo/frames", import.meta.url));

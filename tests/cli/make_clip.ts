@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { writeFrame } from "../../src/media/frame_folder.ts";
+import { writeFrame } from "../media/write_frame.ts";
 
 /** Writes `count` frames, frame_0001.png and so on, that are waves and differ. */
 export async function makeClip(

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { signalFrame } from "../vsr/_signal_frame.ts";
-import { writeFrame } from "../../src/media/frame_folder.ts";
 import { pngFile } from "../media/png_file.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
+import { writeFrame } from "../media/write_frame.ts";
 import { runCli } from "./run_cli.ts";
 
 /** Writes two frames of 16 × 12 and returns their folder. */

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
-import { writeFrame } from "../../src/media/frame_folder.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
+import { writeFrame } from "../media/write_frame.ts";
 import { interruptCli } from "./run_cli.ts";
 
 for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {

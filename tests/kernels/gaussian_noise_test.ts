@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { gaussianNoise as cpuNoise } from "../../src/diffusion/philox.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { gaussianNoise } from "../../src/kernels/gaussian_noise.ts";
 import { assertAllClose } from "../_assert.ts";
 import { assertSameInBands } from "../_banded.ts";
 import { evaluate, gpuTest } from "../_gpu_test.ts";
+import { gaussianNoise as cpuNoise } from "../reference/philox.ts";
 
 const CASES = [
   { seed: 0, frame: 0, stream: 0, shape: [1, 9, 7, 4] },

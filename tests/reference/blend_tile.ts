@@ -7,7 +7,7 @@ export interface Span {
 }
 
 /** Weight of the tile at pixel `at` of the picture: up from its begin, down from the begin of the next. */
-export function tileWeight(at: number, { begin, size, next }: Span, fade: number): number {
+function tileWeight(at: number, { begin, size, next }: Span, fade: number): number {
   if (at < begin || at >= begin + size) return 0;
   const ramp = (from: number) => Math.min(1, Math.max(0, (at - from + 0.5) / fade));
   return (begin === 0 ? 1 : ramp(begin)) - (next === null ? 0 : ramp(next));

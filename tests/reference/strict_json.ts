@@ -16,7 +16,7 @@ const MAX_DEPTH = 32;
  * Parses JSON by the grammar of RFC 8259, character after character. Throws an Error for anything else, for a key that
  * appears twice in an object or is not Unicode, and for more than 32 levels.
  */
-export function parseStrictJson(text: string): StrictJson {
+function parseStrictJson(text: string): StrictJson {
   let at = 0;
 
   function take(pattern: RegExp): string {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { gaussianNoise } from "../../src/diffusion/philox.ts";
 import { PhiloxNoise } from "../../src/vsr/noise.ts";
 import { assertAllClose } from "../_assert.ts";
 import { gpuTest } from "../_gpu_test.ts";
+import { gaussianNoise } from "../reference/philox.ts";
 import { trackBuffers } from "./_track_buffers.ts";
 
 const SHAPE = [1, 5, 6, 4], COUNT = 120;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { parseSchedulerConfig } from "../../src/checkpoint/scheduler_config.ts";
-import { gaussianNoise } from "../../src/diffusion/philox.ts";
 import { FrameStore } from "../../src/vsr/frame_store.ts";
 import { FRAME_STREAM, NoisedClip, noiseMix } from "../../src/vsr/noised_clip.ts";
 import { assertAllClose } from "../_assert.ts";
 import { gpuTest } from "../_gpu_test.ts";
+import { gaussianNoise } from "../reference/philox.ts";
 import { signalFrame } from "./_signal_frame.ts";
 import { trackBuffers } from "./_track_buffers.ts";
 import { LOW_RES_SCHEDULER } from "./_x4_folder.ts";

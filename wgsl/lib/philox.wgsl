@@ -1,4 +1,4 @@
-// Counter-based Gaussian noise: Philox 4x32-10 and Box-Muller, as src/diffusion/philox.ts on the CPU.
+// Counter-based Gaussian noise: Philox 4x32-10 and Box-Muller, as tests/reference/philox.ts on the CPU.
 //   philox4x32(counter, key)  four random words
 //   gaussian4(counter, key)   four unit normals; counter = (index of the vec4, frame, stream, 0),
 //                             key = (seed low, seed high)

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { gaussianNoise, philox4x32 } from "../../src/diffusion/philox.ts";
+import { gaussianNoise, philox4x32 } from "./philox.ts";
 
 type Words4 = [number, number, number, number];
 

@@ -1,6 +1,6 @@
 // Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): random numbers as a pure
-// function of a counter and a key, so that any part of any job draws the same ones. wgsl/lib/philox.wgsl is the
-// same on the GPU.
+// function of a counter and a key, so that any part of any job draws the same ones. The plain way to what
+// wgsl/lib/philox.wgsl does on the GPU.
 
 const ROUNDS = 10;
 const MULTIPLIER_0 = 0xd2511f53;
