@@ -53,6 +53,7 @@ const MAX_LINES_WGSL = 250;
 
 // The single-letter classes keep these patterns from finding themselves.
 const LEFT_OVER_MARK = /\b(?:TO[D]O|FIX[M]E|X[X]X|HAC[K])\b/g;
+const DOCSTRING_BESIDE = /^ *\/\*\* (?:(?!\*\/).)*$/gm;
 const TEST_NOT_RUN = /\bDeno\.test\.(?:ignore|only)\b|\b(?:ignore|only):\s*true\b/g;
 const PRINT_OR_EXIT = /\bconsole\.|\bDeno\.(?:stdout|stderr|exit|exitCode)\b/g;
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)(["'])(\s*)\1/g;
@@ -78,7 +79,11 @@ export function checkLayout(files: ReadonlyMap<string, string>): LayoutReport {
   }
   const violations = [
     ...[...files.keys()].flatMap(checkName),
-    ...[...files].flatMap(([path, text]) => [...checkSize(path, text), ...checkMarks(path, text)]),
+    ...[...files].flatMap(([path, text]) => [
+      ...checkSize(path, text),
+      ...checkMarks(path, text),
+      ...checkDocstrings(path, text),
+    ]),
     ...[...modules.values()].flatMap((module) => [
       ...checkArrows(module),
       ...checkPrinting(module),
@@ -143,6 +148,16 @@ function checkMarks(path: string, text: string): Violation[] {
     line: lineAt(text, match.index),
     rule: "left-over",
     message: `has the mark ${match[0]}: do the work or delete the mark`,
+  }));
+}
+
+function checkDocstrings(path: string, text: string): Violation[] {
+  if (!path.endsWith(".ts")) return [];
+  return [...text.matchAll(DOCSTRING_BESIDE)].map((match) => ({
+    path,
+    line: lineAt(text, match.index),
+    rule: "docstring",
+    message: "has a docstring of several lines that begins beside its /**: begin it on the line below",
   }));
 }
 

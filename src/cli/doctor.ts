@@ -26,8 +26,10 @@ macOS brings Metal along: a virtual machine without graphics acceleration is the
 const WINDOWS_DRIVERS = `
 To use a GPU, install the driver from the GPU's maker; DENO_WEBGPU_BACKEND=dx12 or vulkan takes one of its interfaces`;
 
-/** Prints what WebGPU finds and whether it computes correctly. Returns `ok` if a hardware adapter works, or a
- * software one with `allowCpu`, else `unavailable`. */
+/**
+ * Prints what WebGPU finds and whether it computes correctly. Returns `ok` if a hardware adapter works, or a
+ * software one with `allowCpu`, else `unavailable`.
+ */
 export async function doctor({ allowCpu }: DoctorCommand): Promise<ExitCode> {
   row("deno", Deno.version.deno);
   row("platform", `${Deno.build.os} ${Deno.build.arch}`);

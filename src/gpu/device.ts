@@ -9,8 +9,10 @@ export interface GpuOptions {
   device?: string;
   /** Accept a software adapter, which computes on the CPU. Default false. */
   allowCpu?: boolean;
-  /** Largest range a kernel may bind, in bytes; tensors above it are computed in row bands. Default and
-   * upper bound: the adapter's `maxStorageBufferBindingSize`. */
+  /**
+   * Largest range a kernel may bind, in bytes; tensors above it are computed in row bands. Default and
+   * upper bound: the adapter's `maxStorageBufferBindingSize`.
+   */
   maxBindingBytes?: number;
   /** Use subgroup operations where the adapter has them. Default true. */
   subgroups?: boolean;

@@ -1,7 +1,9 @@
 const DIGITS = /([0-9]+)/;
 
-/** Orders names as people number them, frame_2 before frame_10: runs of ASCII digits compare by value, everything
- * else by UTF-16 code unit. Depends on no locale; names that differ never compare equal. For `Array.sort`. */
+/**
+ * Orders names as people number them, frame_2 before frame_10: runs of ASCII digits compare by value, everything
+ * else by UTF-16 code unit. Depends on no locale; names that differ never compare equal. For `Array.sort`.
+ */
 export function compareNatural(a: string, b: string): number {
   const partsA = a.split(DIGITS);
   const partsB = b.split(DIGITS);

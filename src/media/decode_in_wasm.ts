@@ -57,8 +57,10 @@ export async function decodeInWasm<Module>(
   }
 }
 
-/** Ends the decoding at the codec's first complaint: libjpeg's warnings mean that it goes on with made-up pixels, for as
- * many as the header claims. */
+/**
+ * Ends the decoding at the codec's first complaint: libjpeg's warnings mean that it goes on with made-up pixels, for as
+ * many as the header claims.
+ */
 function stop(line: string): never {
   throw new Error(line);
 }

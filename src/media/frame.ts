@@ -42,8 +42,10 @@ export interface PictureHeader {
   readonly alphaDropped: boolean;
 }
 
-/** Largest picture that is decoded, in pixels (8192 x 8192), so that a small file cannot ask for any amount of memory.
- * Decoding it takes up to 2 GB as JPEG, WebP or 8-bit PNG, and up to 5 GB as 16-bit PNG. */
+/**
+ * Largest picture that is decoded, in pixels (8192 x 8192), so that a small file cannot ask for any amount of memory.
+ * Decoding it takes up to 2 GB as JPEG, WebP or 8-bit PNG, and up to 5 GB as 16-bit PNG.
+ */
 const MAX_PIXELS = 2 ** 26;
 
 /** Says what is wrong with a picture's size, or returns undefined if it is 1 to MAX_PIXELS pixels. */

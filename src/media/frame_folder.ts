@@ -39,8 +39,10 @@ export interface FrameSummary {
   readonly alphaDropped: number;
 }
 
-/** Input that cannot be used. `code` is "no_input" if the path does not exist or has no frames, else "bad_input";
- * `problems` holds one sentence per problem, with all file names escaped for printing; the message has the first 100. */
+/**
+ * Input that cannot be used. `code` is "no_input" if the path does not exist or has no frames, else "bad_input";
+ * `problems` holds one sentence per problem, with all file names escaped for printing; the message has the first 100.
+ */
 export class FrameFolderError extends Error {
   override readonly name = "FrameFolderError";
   readonly code: "no_input" | "bad_input";
@@ -59,8 +61,10 @@ export class FrameFolderError extends Error {
   }
 }
 
-/** Lists the frames of a folder in natural order (frame_2 before frame_10), or the one picture at `path`. Only names and
- * the first bytes are looked at. Throws FrameFolderError if there is nothing. */
+/**
+ * Lists the frames of a folder in natural order (frame_2 before frame_10), or the one picture at `path`. Only names and
+ * the first bytes are looked at. Throws FrameFolderError if there is nothing.
+ */
 export async function listFrames(path: string): Promise<FrameList> {
   let info: Deno.FileInfo;
   try {
@@ -89,9 +93,11 @@ export async function listFrames(path: string): Promise<FrameList> {
   return { files: names.map((name) => frameFile(join(path, name))), ignored };
 }
 
-/** Reads the header of every frame before any work starts. Throws one FrameFolderError with all problems: files that
+/**
+ * Reads the header of every frame before any work starts. Throws one FrameFolderError with all problems: files that
  * cannot be read or are no pictures, sizes that differ, and names that outputs cannot have or that would be written to
- * the same output file. */
+ * the same output file.
+ */
 export function inspectFrames(files: readonly FrameFile[]): FrameSummary {
   if (files.length === 0) {
     throw new FrameFolderError("no_input", ["Cannot inspect frames: got 0, wanted at least 1"]);

@@ -16,14 +16,18 @@ const TEM = 0x01;
 
 /** Start-of-frame markers of the processes that are decoded: baseline, extended sequential, progressive. */
 const SUPPORTED_FRAMES = [0xc0, 0xc1, 0xc2];
-/** Markers that stand within a scan only, or at the beginning. Had one of these a length here and none for the decoder,
- * the two would take different bytes for markers from then on. */
+/**
+ * Markers that stand within a scan only, or at the beginning. Had one of these a length here and none for the decoder,
+ * the two would take different bytes for markers from then on.
+ */
 const MISPLACED = [0x00, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, SOI];
 /** Markers between C0 and CF that start no frame: DHT, JPG, DAC. */
 const NOT_FRAMES = [0xc4, 0xc8, 0xcc];
 
-/** Reads the size of a JPEG file. `bytes` may be the beginning of the file, up to its frame header. `name` is used in
- * errors. Throws SyntaxError. */
+/**
+ * Reads the size of a JPEG file. `bytes` may be the beginning of the file, up to its frame header. `name` is used in
+ * errors. Throws SyntaxError.
+ */
 export function readJpegHeader(bytes: Uint8Array, name: string): PictureHeader {
   return checkJpeg(bytes, { name, headerOnly: true });
 }
@@ -109,8 +113,10 @@ function readFrameHeader(
   return { format: "jpeg", width, height, bitDepth: 8, alphaDropped: false };
 }
 
-/** First offset of a marker after the coded data at `offset`, past stuffed zeros and restart markers, before either of
- * which FF may be repeated. */
+/**
+ * First offset of a marker after the coded data at `offset`, past stuffed zeros and restart markers, before either of
+ * which FF may be repeated.
+ */
 function skipScan(bytes: Uint8Array, offset: number): number {
   while (true) {
     const start = bytes.indexOf(0xff, offset);

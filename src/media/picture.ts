@@ -15,8 +15,10 @@ export function sniffFormat(bytes: Uint8Array): PictureFormat | undefined {
   if (magic.startsWith("RIFF") && magic.startsWith("WEBP", 8)) return "webp";
 }
 
-/** Reads the header of a picture whose format its content tells. `bytes` may be the beginning of the file. `name` is
- * used in errors. Throws SyntaxError. */
+/**
+ * Reads the header of a picture whose format its content tells. `bytes` may be the beginning of the file. `name` is
+ * used in errors. Throws SyntaxError.
+ */
 export function readPictureHeader(bytes: Uint8Array, name: string): PictureHeader {
   switch (sniffFormat(bytes)) {
     case "png":

@@ -30,8 +30,10 @@ type Chunk = readonly [type: string, data: Uint8Array];
 /** What IHDR says. */
 type StoredForm = Pick<PngHeader, "width" | "height" | "sampleDepth" | "colorType" | "interlaced">;
 
-/** Reads and checks what stands before the pixels of a PNG file. `bytes` may be the beginning of the file, up to the
- * first IDAT. `name` is used in errors. Throws SyntaxError. */
+/**
+ * Reads and checks what stands before the pixels of a PNG file. `bytes` may be the beginning of the file, up to the
+ * first IDAT. `name` is used in errors. Throws SyntaxError.
+ */
 export function readPngHeader(bytes: Uint8Array, name: string): PngHeader {
   return readPngChunks(bytes, { name, headerOnly: true }).header;
 }
@@ -74,8 +76,10 @@ export async function decodePng(bytes: Uint8Array, name: string): Promise<Frame>
   }
 }
 
-/** Encodes a Frame as RGB PNG of its bit depth, without metadata. Throws RangeError if `data` does not fit the size
- * and depth. */
+/**
+ * Encodes a Frame as RGB PNG of its bit depth, without metadata. Throws RangeError if `data` does not fit the size
+ * and depth.
+ */
 export function encodePng(frame: Frame): Uint8Array {
   const { width, height, bitDepth, data } = frame;
   const wanted = bitDepth === 16 ? Uint16Array : Uint8Array;
@@ -133,8 +137,10 @@ function inflateRows(
   return rows;
 }
 
-/** RGB samples of a file that the codec can find no fault with; undefined if a pixel has an index that
- * `markUnusedIndices` marks. */
+/**
+ * RGB samples of a file that the codec can find no fault with; undefined if a pixel has an index that
+ * `markUnusedIndices` marks.
+ */
 async function decodeChecked(file: ArrayBuffer, header: PngHeader): Promise<Frame["data"] | undefined> {
   const { bitDepth, colorType } = header;
   if (bitDepth === 16) {
@@ -148,8 +154,10 @@ async function decodeChecked(file: ArrayBuffer, header: PngHeader): Promise<Fram
   return colorType === 3 && hasTransparency(rgba) ? undefined : dropAlpha(rgba);
 }
 
-/** Palette chunks with an entry for every index that `sampleDepth` bits can hold; those past `palette` are transparent
- * and the others opaque, since the codec paints an index past the palette black. */
+/**
+ * Palette chunks with an entry for every index that `sampleDepth` bits can hold; those past `palette` are transparent
+ * and the others opaque, since the codec paints an index past the palette black.
+ */
 function markUnusedIndices(palette: Uint8Array, sampleDepth: number): Chunk[] {
   const colors = new Uint8Array(3 * 2 ** sampleDepth);
   colors.set(palette);

@@ -14,8 +14,10 @@ const COLOR_TYPES = {
   6: { channels: 4, depths: [8, 16] },
 };
 
-/** Each part of the stream costs far more memory than the 13 bytes it takes in a file; encoders write parts of 4 KiB or
- * more, of which this many fill the largest file that is read. */
+/**
+ * Each part of the stream costs far more memory than the 13 bytes it takes in a file; encoders write parts of 4 KiB or
+ * more, of which this many fill the largest file that is read.
+ */
 const MAX_CHUNKS = 2 ** 18;
 
 /** Widest picture whose rows the codec takes at any depth: 64 MiB of 16-bit RGBA. */

@@ -26,9 +26,11 @@ interface PassOptions {
 /** Fraction bits of Pillow's weights for 8-bit pictures. */
 const FIXED_POINT_BITS = 22;
 
-/** Resamples float planes [C, H, W] with antialiased bicubic as Pillow's `resize(BICUBIC)`: a = -0.5, support widened
+/**
+ * Resamples float planes [C, H, W] with antialiased bicubic as Pillow's `resize(BICUBIC)`: a = -0.5, support widened
  * when shrinking, taps outside left out. Returns [C, outHeight, outWidth], neither rounded nor clamped. Throws RangeError
- * if `x` does not have the size. */
+ * if `x` does not have the size.
+ */
 export function resizeBicubic(x: Float32Array | Float64Array, options: ResizeOptions): Float32Array {
   checkSizes(x.length, options);
   const { channels, height, width, outHeight, outWidth } = options;
@@ -37,8 +39,10 @@ export function resizeBicubic(x: Float32Array | Float64Array, options: ResizeOpt
   return Float32Array.from(y);
 }
 
-/** Resamples 8-bit planes [C, H, W] as `resizeBicubic`, bit for bit as Pillow: fixed-point weights, rows first, each pass
- * rounded and clamped to 8 bits. Returns [C, outHeight, outWidth]. Throws RangeError if `x` does not have the size. */
+/**
+ * Resamples 8-bit planes [C, H, W] as `resizeBicubic`, bit for bit as Pillow: fixed-point weights, rows first, each pass
+ * rounded and clamped to 8 bits. Returns [C, outHeight, outWidth]. Throws RangeError if `x` does not have the size.
+ */
 export function resizeBicubicU8(x: Uint8Array, options: ResizeOptions): Uint8Array {
   checkSizes(x.length, options);
   const { channels, height, width, outHeight, outWidth } = options;
@@ -46,8 +50,10 @@ export function resizeBicubicU8(x: Uint8Array, options: ResizeOptions): Uint8Arr
   return passU8(rows, { outer: channels, inner: outWidth, length: height, outLength: outHeight });
 }
 
-/** Enlarges an 8-bit Frame by a whole `factor` as Pillow's `resize(BICUBIC)`, bit for bit: the baseline in quality
- * tables. Throws RangeError for 16 bits or a factor below 1. */
+/**
+ * Enlarges an 8-bit Frame by a whole `factor` as Pillow's `resize(BICUBIC)`, bit for bit: the baseline in quality
+ * tables. Throws RangeError for 16 bits or a factor below 1.
+ */
 export function upscaleBicubic(frame: Frame, factor: number): Frame {
   const { width, height, bitDepth, data } = frame;
   if (!(data instanceof Uint8Array)) {

@@ -11,8 +11,10 @@ interface WebpModule {
 /** Bytes that hold the size in each of the three kinds of WebP file. */
 const HEADER_LENGTH = 30;
 
-/** Reads the size of a still WebP file from its first 30 bytes. `name` is used in errors. Throws SyntaxError.
- * Source: RFC 9649, sections 2.4 to 2.7 and 3.4; RFC 6386, section 9.1. */
+/**
+ * Reads the size of a still WebP file from its first 30 bytes. `name` is used in errors. Throws SyntaxError.
+ * Source: RFC 9649, sections 2.4 to 2.7 and 3.4; RFC 6386, section 9.1.
+ */
 export function readWebpHeader(bytes: Uint8Array, name: string): PictureHeader {
   if (ascii(bytes, 0) !== "RIFF" || ascii(bytes, 8) !== "WEBP") throw fail("signature is wrong");
   // The smallest lossless picture is shorter than 30 bytes, so missing bytes count as 0 and the decoder has its say.
@@ -29,8 +31,10 @@ export function readWebpHeader(bytes: Uint8Array, name: string): PictureHeader {
   }
 }
 
-/** Decodes a still WebP file, lossy or lossless; alpha is dropped (see Frame). `name` is used in errors. Throws
- * SyntaxError. */
+/**
+ * Decodes a still WebP file, lossy or lossless; alpha is dropped (see Frame). `name` is used in errors. Throws
+ * SyntaxError.
+ */
 export async function decodeWebp(bytes: Uint8Array, name: string): Promise<Frame> {
   const { width, height } = readWebpHeader(bytes, name);
   const wanted = 8 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true);

@@ -1,7 +1,9 @@
 import type { Frame } from "../media/frame.ts";
 
-/** Peak signal-to-noise ratio of two frames in dB, over all pixels and channels, peak = largest sample value. Infinity for
- * equal frames. Throws RangeError if size or bit depth differ. */
+/**
+ * Peak signal-to-noise ratio of two frames in dB, over all pixels and channels, peak = largest sample value. Infinity for
+ * equal frames. Throws RangeError if size or bit depth differ.
+ */
 export function psnr(a: Frame, b: Frame): number {
   checkSameShape(a, b);
   let sum = 0;

@@ -7,9 +7,11 @@ const SIGMA = 1.5;
 const C1 = 0.01 ** 2;
 const C2 = 0.03 ** 2;
 
-/** Structural similarity of two frames, -1 to 1: mean over channels and pixels, 11 x 11 Gaussian window with sigma 1.5 per
+/**
+ * Structural similarity of two frames, -1 to 1: mean over channels and pixels, 11 x 11 Gaussian window with sigma 1.5 per
  * channel, k1 = 0.01, k2 = 0.03, samples scaled to [0, 1]. The 5 border pixels do not count, as in torchmetrics 1.1.2.
- * Throws RangeError if size or bit depth differ or a side is below 11. */
+ * Throws RangeError if size or bit depth differ or a side is below 11.
+ */
 export function ssim(a: Frame, b: Frame): number {
   checkSameShape(a, b);
   if (Math.min(a.width, a.height) < SIZE) {

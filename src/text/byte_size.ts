@@ -11,8 +11,10 @@ const UNITS: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
-/** Bytes of a size such as "800MB", "2.5 GiB" or "1000000"; undefined for anything else, zero and what is not a safe
- * integer after rounding down. */
+/**
+ * Bytes of a size such as "800MB", "2.5 GiB" or "1000000"; undefined for anything else, zero and what is not a safe
+ * integer after rounding down.
+ */
 export function parseByteSize(text: string): number | undefined {
   const [, number, unit] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
   const scale = UNITS[unit?.toLowerCase() ?? "?"];

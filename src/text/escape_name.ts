@@ -1,5 +1,7 @@
-/** Makes a file name safe to print: control, format and line-separator characters and lone surrogates become
- * `\u{hex}`, so that a name can neither move the cursor nor colour, hide or reorder the text around it. */
+/**
+ * Makes a file name safe to print: control, format and line-separator characters and lone surrogates become
+ * `\u{hex}`, so that a name can neither move the cursor nor colour, hide or reorder the text around it.
+ */
 export function escapeName(name: string): string {
   return name.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escapeCharacter);
 }

@@ -28,8 +28,10 @@ export const ADAM7 = [
   [0, 1, 1, 2],
 ] as const;
 
-/** Decodes a small PNG file as `decodePng` should, one sample after the other. Throws for whatever the specification
- * forbids. Source: W3C PNG specification, third edition. */
+/**
+ * Decodes a small PNG file as `decodePng` should, one sample after the other. Throws for whatever the specification
+ * forbids. Source: W3C PNG specification, third edition.
+ */
 export function decodePng(bytes: Uint8Array): ReferencePicture {
   const chunks = splitChunks(bytes);
   const types = chunks.map(([type]) => type).join(" ");

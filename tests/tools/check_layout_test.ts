@@ -206,6 +206,11 @@ for (const mark of ["TO-DO", "FIX-ME", "XX-X", "HA-CK"].map((halves) => halves.r
   });
 }
 
+Deno.test("checkLayout() wants docstrings of several lines to begin on the line below their /**", () => {
+  const source = "/** a */\nexport const a = 1;\n\n  /** b\n   * c */\n\n/**\n * d\n */\n";
+  assert.deepEqual(check({ "src/gpu/a.ts": source, "docs/b.md": "/** a\n" }), ["src/gpu/a.ts:4: docstring"]);
+});
+
 for (const off of ["ignore", "only"]) {
   Deno.test(`checkLayout() refuses a test set to ${off}`, () => {
     const source =
