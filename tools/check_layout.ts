@@ -28,7 +28,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   hub: ["media", "text"],
   kernels: ["gpu"],
   checkpoint: ["text", "gpu"],
-  diffusion: ["kernels", "gpu"],
+  diffusion: ["checkpoint"],
   nn: ["kernels", "checkpoint", "gpu"],
   models: ["nn", "kernels", "checkpoint", "gpu"],
   metrics: ["media", "models", "nn", "kernels", "gpu"],

@@ -4,16 +4,20 @@ import { integer, only, parseConfig, real } from "./config_schema.ts";
 /** Configuration of diffusers' `DDPMScheduler` or `DDIMScheduler`, as far as it is supported. */
 export interface SchedulerConfig {
   readonly class_name: "DDPMScheduler" | "DDIMScheduler";
+  /** Length of the noise schedule; timesteps count from 0 to one less. */
   readonly num_train_timesteps: number;
   readonly beta_start: number;
   readonly beta_end: number;
   readonly beta_schedule: "linear" | "scaled_linear";
-  readonly prediction_type: "epsilon" | "sample" | "v_prediction";
+  /** What the network's output estimates. */
+  readonly prediction_type: "epsilon" | "v_prediction" | "sample";
+  /** Whether the clean estimate is clamped to ±`clip_sample_range`. */
   readonly clip_sample: boolean;
   readonly clip_sample_range: number;
   readonly timestep_spacing: "leading" | "linspace" | "trailing";
+  /** Added to every timestep, for spacing `leading` only. A non-negative integer. */
   readonly steps_offset: number;
-  /** Read by DDIM only. */
+  /** DDIM only: whether the last step ends at ᾱ = 1 instead of the schedule's first ᾱ. */
   readonly set_alpha_to_one: boolean;
 }
 

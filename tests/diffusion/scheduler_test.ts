@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Scheduler, type SchedulerConfig } from "../../src/diffusion/scheduler.ts";
+import type { SchedulerConfig } from "../../src/checkpoint/scheduler_config.ts";
+import { Scheduler } from "../../src/diffusion/scheduler.ts";
 import { assertAllClose, assertGolden } from "../_assert.ts";
 import { type GoldenConfig, loadCase, maxRelOf, tensorOf } from "../golden_file.ts";
 import { schedulerStep } from "../reference/scheduler_step.ts";

@@ -1,5 +1,5 @@
-import { Scheduler, type SchedulerConfig } from "../../src/diffusion/scheduler.ts";
-import { parseSchedulerConfig } from "../../src/checkpoint/scheduler_config.ts";
+import { parseSchedulerConfig, type SchedulerConfig } from "../../src/checkpoint/scheduler_config.ts";
+import { Scheduler } from "../../src/diffusion/scheduler.ts";
 import { signal, weight } from "../generated.ts";
 import { type Golden, tensorOf } from "../golden_file.ts";
 import { schedulerStep } from "../reference/scheduler_step.ts";
