@@ -5,6 +5,7 @@ import { decodeJpeg } from "../../src/media/jpeg.ts";
 import { flatJpeg } from "../media/flat_pictures.ts";
 import { byteChanges, changeBytes } from "./_byte_changes.ts";
 import { fuzzTest, reasonOf } from "./_fuzz.ts";
+import { editParts, partEdit } from "./_part_edits.ts";
 
 // JPEG has no checksums. What can be told: a file that ends early, lacks a scan or has one too many, and coded data that
 // is too short, too long or holds a code that no table has. What cannot: a changed table, or changed coded data that
@@ -92,16 +93,11 @@ const cases: fc.Arbitrary<Case> = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: fc.tuple(file, fc.constantFrom("drop", "repeat", "swap"), fc.nat(), fc.nat()).map(
-      ([{ bytes, segments }, edit, at, other]): Case => {
-        const i = at % segments.length, j = other % segments.length;
-        const changed = [...segments];
-        if (edit === "drop") changed.splice(i, 1);
-        else if (edit === "repeat") changed.splice(j, 0, changed[i]!);
-        else [changed[i], changed[j]] = [changed[j]!, changed[i]!];
-        return { kind: "changed", original: bytes, bytes: joinSegments(changed) };
-      },
-    ),
+    arbitrary: fc.tuple(file, partEdit).map(([{ bytes, segments }, edit]): Case => ({
+      kind: "changed",
+      original: bytes,
+      bytes: joinSegments(editParts(segments, edit)),
+    })),
   },
   {
     weight: 2,

@@ -5,6 +5,7 @@ import { deflate, joinChunks, type PngChunk } from "../media/png_file.ts";
 import * as reference from "../reference/png.ts";
 import { byteChanges, changeBytes } from "./_byte_changes.ts";
 import { fuzzTest, reasonOf } from "./_fuzz.ts";
+import { editParts } from "./_part_edits.ts";
 
 const REASONS = {
   "signature": /signature is wrong/,
@@ -66,6 +67,9 @@ const corpus = [...Deno.readDirSync(SUITE)].map(({ name }) => name).filter((name
     splitChunks,
   );
 
+/** Known types of chunks, and unknown ones of each kind. */
+const TYPES = ["IHDR", "PLTE", "IDAT", "IEND", "tRNS", "abcd", "ABCD", "1DAT"];
+
 /** Changes to chunks; their lengths and CRCs are right again afterwards. */
 const chunkChanges = fc.array(
   fc.record({
@@ -83,19 +87,13 @@ const files = fc.oneof(
     weight: 5,
     arbitrary: fc.tuple(fc.oneof(generated, fc.constantFrom(...corpus)), chunkChanges).map(
       ([chunks, changes]) => {
-        const changed = [...chunks];
+        let changed: readonly PngChunk[] = chunks;
         for (const { kind, at, other, bytes } of changes) {
           if (changed.length === 0) break;
-          const i = at % changed.length, j = other % changed.length;
-          const [type, data] = changed[i]!;
-          if (kind === "data") changed[i] = [type, changeBytes(Uint8Array.from(data), bytes)];
-          else if (kind === "drop") changed.splice(i, 1);
-          else if (kind === "repeat") changed.splice(j, 0, changed[i]!);
-          else if (kind === "swap") [changed[i], changed[j]] = [changed[j]!, changed[i]!];
-          else {changed[i] = [
-              ["IHDR", "PLTE", "IDAT", "IEND", "tRNS", "abcd", "ABCD", "1DAT"][other % 8]!,
-              data,
-            ];}
+          const i = at % changed.length, [type, data] = changed[i]!;
+          if (kind === "data") changed = changed.with(i, [type, changeBytes(Uint8Array.from(data), bytes)]);
+          else if (kind === "type") changed = changed.with(i, [TYPES[other % TYPES.length]!, data]);
+          else changed = editParts(changed, { kind, at, other });
         }
         return joinChunks(changed);
       },

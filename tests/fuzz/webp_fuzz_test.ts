@@ -5,6 +5,7 @@ import { decodeWebp, readWebpHeader } from "../../src/media/webp.ts";
 import { flatWebp } from "../media/flat_pictures.ts";
 import { byteChanges, changeBytes } from "./_byte_changes.ts";
 import { fuzzTest, reasonOf } from "./_fuzz.ts";
+import { editParts, partEdit } from "./_part_edits.ts";
 
 // WebP has no checksums. What can be told: a file shorter than it says, sizes that contradict each other, codes that are
 // no codes, and coded data that ends before the picture does, to within the last few bytes. What cannot: coded data that
@@ -73,16 +74,11 @@ const cases: fc.Arbitrary<Case> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.tuple(file, fc.constantFrom("drop", "repeat", "swap"), fc.nat(), fc.nat()).map(
-      ([{ bytes, chunks }, edit, at, other]): Case => {
-        const i = at % chunks.length, j = other % chunks.length;
-        const changed = [...chunks];
-        if (edit === "drop") changed.splice(i, 1);
-        else if (edit === "repeat") changed.splice(j, 0, changed[i]!);
-        else [changed[i], changed[j]] = [changed[j]!, changed[i]!];
-        return { kind: "changed", original: bytes, bytes: joinChunks(changed) };
-      },
-    ),
+    arbitrary: fc.tuple(file, partEdit).map(([{ bytes, chunks }, edit]): Case => ({
+      kind: "changed",
+      original: bytes,
+      bytes: joinChunks(editParts(chunks, edit)),
+    })),
   },
   {
     weight: 3,
