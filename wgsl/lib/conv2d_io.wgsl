@@ -37,6 +37,7 @@ struct Params {
   has_bias: u32,
   has_add: u32,
   has_residual: u32,
+  has_relu: u32,
   scale: f32,
   x_base: u32,
   residual_base: u32,
@@ -51,7 +52,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-// One of the numbers in activation.wgsl.
+// One of the numbers in activation.wgsl; ReLU is told by has_relu, with which none and ReLU are one shader.
 const ACTIVATION: u32 = 0u;
 
 struct Pixel {
@@ -106,13 +107,14 @@ fn store_output(p: Pixel, o4: u32, sum: vec4<f32>) {
     v += channel_add[p.n * params.add_stride4 + o4];
   }
   let index = ((p.n * params.out_height + p.oy) * params.out_width + p.ox) * out_channels4 + o4;
-  if (params.has_residual == 2u) {
-    v += residual[index - params.residual_base];
+  var added = vec4<f32>();
+  if (params.has_residual != 0u) {
+    added = residual[index - params.residual_base];
   }
-  v = activate(v, ACTIVATION) * params.scale;
-  if (params.has_residual == 1u) {
-    v += residual[index - params.residual_base];
-  }
+  v = select(v, v + added, params.has_residual == 2u);
+  v = activate(v, ACTIVATION);
+  v = select(v, max(v, vec4<f32>()), params.has_relu != 0u) * params.scale;
+  v = select(v, v + added, params.has_residual == 1u);
   let channel = vec4<u32>(0u, 1u, 2u, 3u) + 4u * o4;
   y[index - params.y_base] = select(vec4<f32>(), v, channel < vec4<u32>(params.out_channels));
 }
