@@ -17,14 +17,17 @@ export function specialise(source: string, constants: Readonly<Record<string, nu
   return source;
 }
 
-/** Expands every loop `for (var i = A; i < B; i += C) { // @unroll`, innermost bounds may use outer variables. */
+/**
+ * Expands every loop `for (var i = A; i < B; i += C) { // @unroll`, innermost bounds may use outer variables. Indices
+ * that are known become literals.
+ */
 export function unroll(source: string): string {
   const constants = new Map<string, number>();
   for (const [, name, value] of source.matchAll(/^const (\w+)(?:: [iu]32)? = ([^;]+);/gm)) {
     const number = tryEvaluate(value!, constants);
     if (number !== undefined) constants.set(name!, number);
   }
-  return expand(source.split("\n"), constants).join("\n");
+  return foldIndices(expand(source.split("\n"), constants).join("\n"), constants);
 }
 
 const LOOP =
@@ -56,6 +59,14 @@ function expand(lines: readonly string[], constants: ReadonlyMap<string, number>
     i = end;
   }
   return out;
+}
+
+/** Writes indices that are known as literals: naga would compute those of each copy, and takes twice as long. */
+function foldIndices(source: string, constants: ReadonlyMap<string, number>): string {
+  return source.replace(/\[([^[\]\n]+)\]/g, (index, text) => {
+    const value = tryEvaluate(text, constants);
+    return value === undefined || value < 0 ? index : `[${value}u]`;
+  });
 }
 
 function tryEvaluate(text: string, constants: ReadonlyMap<string, number>): number | undefined {

@@ -17,7 +17,7 @@ Deno.test("unroll() repeats the body with the counter as a literal", () => {
   const source = "const N: u32 = 2u;\nfor (var i = 0u; i < N; i++) { // @unroll\n  a[i] = b[i + 1u];\n}";
   assert.equal(
     unroll(source),
-    "const N: u32 = 2u;\n{\n  a[0u] = b[0u + 1u];\n}\n{\n  a[1u] = b[1u + 1u];\n}",
+    "const N: u32 = 2u;\n{\n  a[0u] = b[1u];\n}\n{\n  a[1u] = b[2u];\n}",
   );
 });
 
@@ -33,6 +33,12 @@ Deno.test("unroll() expands nested loops, steps and bounds that use constants an
   ].join("\n");
   const statements = unroll(source).split("\n").filter((l) => l.includes("x["));
   assert.deepEqual(statements.map((s) => s.trim()), ["x[0u][0u] = ik;", "x[2u][2u] = ik;"]);
+});
+
+Deno.test("unroll() writes indices as literals where they are known and not negative", () => {
+  const source = "const N: u32 = 2u;\nfor (var i = 0u; i < 1u; i++) { // @unroll\n" +
+    "  a[(i * 3u + N) % 4u][N] = b[c[i + N / 2u] + i] + d[i - 1u] + e[i + n];\n}";
+  assert.equal(unroll(source).split("\n")[2], "  a[2u][2u] = b[c[1u] + 0u] + d[0u - 1u] + e[0u + n];");
 });
 
 Deno.test("unroll() leaves unmarked loops alone", () => {
