@@ -54,8 +54,7 @@ export async function* decodeStage(
     for (const [i, index] of todo.entries()) {
       signal?.throwIfAborted();
       const { packed, check } = running!;
-      const words = await gpu.readRaw(packed);
-      const [nonFinite] = await gpu.read(check);
+      const [words, [nonFinite]] = await Promise.all([gpu.readRaw(packed), gpu.read(check)]); // one wait
       pacer.settle(1);
       if (nonFinite !== 0) {
         const unit = { what: `decode frame ${index}`, steps: running!.steps(latents[index]!) };

@@ -291,7 +291,7 @@ function decodePlan(gpu: Gpu, { outline, clip, settings }: Job): StageParts & Pi
     const recorded = recordDecoder(network, options, newRecorder);
     for (const { rec, outputs } of decoderRecordings(recorded)) plans += rec.dryRun(outputs).byteLength;
     inputs += bytes(decoderTensors(recorded));
-    readBack = Math.max(readBack, bytes([recorded.packed]), CHECK_BYTES);
+    readBack = Math.max(readBack, bytes([recorded.packed]) + CHECK_BYTES);
     const frames = clip.bitDepths.filter((depth) => depth === bitDepth).length;
     flops += frames * Math.max(1, recorded.tiles.length) * recorders[0]!.flops;
   }

@@ -3,8 +3,8 @@ import type { Plan } from "../gpu/plan.ts";
 
 /** GPU work to queue between waits, in milliseconds. */
 const WAIT_EVERY_MS = 300;
-/** Pieces of a unit of work of which it is not yet known how long it takes. */
-const FIRST_PIECES = 16;
+/** The part of a unit of work that is tried first as long as it is not known how long it takes. */
+const FIRST_PART = 1 / 16;
 
 /** A part of a unit of work: a plan to replay, or copies to encode. */
 export type Step = Plan | ((encoder: GPUCommandEncoder) => void);
@@ -13,7 +13,7 @@ export type Step = Plan | ((encoder: GPUCommandEncoder) => void);
  * Submits units of work and decides when to wait for the GPU. Each wait in Deno 2.9 costs about 11 ms and blocks the
  * thread, so short units are queued, as many as take about `WAIT_EVERY_MS`. Units that take longer are cut into
  * pieces with a wait after each: no signal is delivered while the thread is blocked, and drivers abort work that
- * takes seconds. The first unit is cut too, and waited for.
+ * takes seconds. The first unit is cut too, into pieces that grow as long as they are short, and waited for.
  */
 export class Pacer {
   readonly #gpu: Gpu;
@@ -32,21 +32,37 @@ export class Pacer {
   /** Submits one unit of work; does not wait for its end. `what` says for messages what it is to do. */
   async submit(steps: readonly Step[], what: string): Promise<void> {
     const nodes = steps.reduce((sum, step) => sum + dispatches(step), 0);
-    const pieces = this.#unitMs === Infinity ? FIRST_PIECES : Math.ceil(this.#unitMs / (2 * WAIT_EVERY_MS));
-    const perPiece = Math.max(1, Math.ceil(nodes / pieces));
-    const commands = steps.flatMap((step) => pieceCommands(step, perPiece));
-    let queue: typeof commands = [], queuedNodes = 0;
-    for (const [i, command] of commands.entries()) {
-      queue.push(command);
-      queuedNodes += command.nodes;
-      if (queuedNodes < perPiece && i + 1 < commands.length) continue;
-      const piece = queue;
-      this.#gpu.submit((encoder) => piece.forEach(({ encode }) => encode(encoder)), what);
-      queue = [];
-      queuedNodes = 0;
-      if (i + 1 === commands.length) break;
-      await this.#gpu.done();
+    const isFirst = this.#unitMs === Infinity;
+    const part = isFirst ? FIRST_PART : 1 / Math.max(1, Math.ceil(this.#unitMs / (2 * WAIT_EVERY_MS)));
+    const least = Math.max(1, Math.ceil(part * nodes));
+    let most = least, queued = 0, since = performance.now();
+    let piece: ((encoder: GPUCommandEncoder) => void)[] = [];
+    for (const step of steps) {
+      if (typeof step === "function") {
+        piece.push(step);
+        continue;
+      }
+      let end = 0;
+      while (end < step.nodes.length) {
+        if (queued === most) {
+          this.#submit(piece, what);
+          await this.#gpu.done();
+          const now = performance.now();
+          const inTime = Math.floor(most * WAIT_EVERY_MS / (now - since));
+          if (isFirst) most = Math.max(least, Math.min(2 * most, inTime));
+          [piece, queued, since] = [[], 0, now];
+        }
+        const from = end, to = Math.min(from + most - queued, step.nodes.length);
+        piece.push((encoder) => step.encode(encoder, from, to));
+        queued += to - from;
+        end = to;
+      }
     }
+    this.#submit(piece, what);
+  }
+
+  #submit(piece: readonly ((encoder: GPUCommandEncoder) => void)[], what: string): void {
+    this.#gpu.submit((encoder) => piece.forEach((encode) => encode(encoder)), what);
   }
 
   /** To be called after each submitted unit; returns how many units are known to be finished by now. */
@@ -74,22 +90,6 @@ export class Pacer {
   }
 }
 
-interface Command {
-  readonly nodes: number;
-  readonly encode: (encoder: GPUCommandEncoder) => void;
-}
-
 function dispatches(step: Step): number {
   return typeof step === "function" ? 0 : step.nodes.length;
-}
-
-/** A step as commands of at most `perPiece` dispatches. */
-function pieceCommands(step: Step, perPiece: number): Command[] {
-  if (typeof step === "function") return [{ nodes: 0, encode: step }];
-  const commands: Command[] = [];
-  for (let from = 0; from < step.nodes.length; from += perPiece) {
-    const to = Math.min(from + perPiece, step.nodes.length);
-    commands.push({ nodes: to - from, encode: (encoder) => step.encode(encoder, from, to) });
-  }
-  return commands;
 }

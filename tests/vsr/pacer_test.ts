@@ -45,6 +45,10 @@ function planOf(count: number): Plan {
   return new Plan({ setup: [], step: [], nodes: nodes as unknown as PlanNode[] }, { own: [], scratch: [] });
 }
 
+function dispatchesOf(piece: readonly string[]): number {
+  return piece.filter((label) => /^\d/.test(label)).length;
+}
+
 function pacerTest(name: string, body: (pacer: Pacer, gpu: FakeGpu) => Promise<void>): void {
   Deno.test(name, async () => {
     const { now } = performance;
@@ -98,15 +102,28 @@ pacerTest("Pacer.drain() waits for what is queued, and not at all for nothing", 
   assert.equal(gpu.waits, 2);
 });
 
-pacerTest("Pacer.submit() cuts the first unit into 16 pieces and keeps the order", async (pacer, gpu) => {
-  await pacer.submit([copy("before"), planOf(31), copy("between"), planOf(1), copy("after")], "work");
-  const steps = gpu.submissions.flat();
-  const numbers = Array.from({ length: 31 }, (_, i) => String(i));
-  assert.deepEqual(steps, ["before", ...numbers, "between", "0", "after"]);
-  for (const piece of gpu.submissions) {
-    assert.ok(piece.filter((label) => /^\d/.test(label)).length <= 2, `a piece of ${piece}`);
-  }
-  assert.equal(gpu.waits, gpu.submissions.length - 1, "one wait between any two pieces");
+pacerTest(
+  "Pacer.submit() cuts the first unit into growing pieces and keeps the order",
+  async (pacer, gpu) => {
+    await pacer.submit([copy("before"), planOf(31), copy("between"), planOf(1), copy("after")], "work");
+    const steps = gpu.submissions.flat();
+    const numbers = Array.from({ length: 31 }, (_, i) => String(i));
+    assert.deepEqual(steps, ["before", ...numbers, "between", "0", "after"]);
+    assert.deepEqual(gpu.submissions.map(dispatchesOf), [2, 4, 8, 16, 2]);
+    assert.equal(gpu.waits, gpu.submissions.length - 1, "one wait between any two pieces");
+  },
+);
+
+pacerTest("Pacer.submit() lets the first unit's pieces grow to 300 ms only", async (pacer, gpu) => {
+  gpu.stepMs = 30;
+  await pacer.submit([planOf(64)], "work");
+  assert.deepEqual(gpu.submissions.map(dispatchesOf), [4, 8, 10, 10, 10, 10, 10, 2]);
+});
+
+pacerTest("Pacer.submit() cuts the first unit into 16 pieces where these take longer", async (pacer, gpu) => {
+  gpu.stepMs = 1000;
+  await pacer.submit([planOf(32), copy("after")], "work");
+  assert.deepEqual(gpu.submissions.map(dispatchesOf), new Array(16).fill(2));
 });
 
 pacerTest("Pacer.submit() cuts long units to 600 ms and leaves short ones whole", async (pacer, gpu) => {
