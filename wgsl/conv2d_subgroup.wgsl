@@ -47,11 +47,15 @@ fn main(
         for (var p = 0u; p < TP; p++) { // @unroll
           v[p] = select(vec4<f32>(), x[u32(max(at[p], 0)) + c], at[p] >= 0);
         }
-        for (var k = 0u; k < 4u; k++) { // @unroll
-          for (var j = 0u; j < TC4; j++) { // @unroll
-            let wk = subgroupBroadcast(w[(k * TC4 + j) / SUBGROUP], (k * TC4 + j) % SUBGROUP);
-            for (var p = 0u; p < TP; p++) { // @unroll
-              sum[p * TC4 + j] += v[p][k] * wk;
+        // All steps of one sum in a row: where sums are spilled, each is loaded and stored once.
+        for (var j = 0u; j < TC4; j++) { // @unroll
+          var wj: array<vec4<f32>, 4>;
+          for (var k = 0u; k < 4u; k++) { // @unroll
+            wj[k] = subgroupBroadcast(w[(k * TC4 + j) / SUBGROUP], (k * TC4 + j) % SUBGROUP);
+          }
+          for (var p = 0u; p < TP; p++) { // @unroll
+            for (var k = 0u; k < 4u; k++) { // @unroll
+              sum[p * TC4 + j] += v[p][k] * wj[k];
             }
           }
         }
