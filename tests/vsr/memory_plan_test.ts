@@ -6,6 +6,7 @@ import { Upscaler } from "../../src/vsr/upscaler.ts";
 import { signalFrame } from "./_signal_frame.ts";
 import { withStableVSR } from "./_stablevsr_folder.ts";
 import { addEncoder, withEncoderInstead } from "./_text_encoder_folder.ts";
+import { trackNetworks } from "./_track_networks.ts";
 import { withX4 } from "./_x4_folder.ts";
 
 const MODEL = new URL("../../weights/nano", import.meta.url).pathname;
@@ -59,7 +60,10 @@ const TEXT = { prompt: "a photo of a cat", negativePrompt: "blurred", guidanceSc
 
 Deno.test("Upscaler.plan() tells the peak where text guides, and of the text encoder before", () =>
   withEncoderInstead(async (model) => {
-    await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8, 8] }, TEXT);
+    await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8, 8] }, {
+      text: TEXT,
+      networks: ["text_encoder", "flow", "unet", "dgafnet unet", "vae"],
+    });
     using upscaler = await Upscaler.open({ model, allowCpu: true });
     const clip = { width: 20, height: 14, bitDepths: [8, 8] as const };
     const [guided, unguided] = [await upscaler.plan(clip, TEXT), await upscaler.plan(clip)];
@@ -72,7 +76,10 @@ Deno.test("Upscaler.plan() tells the peak where text guides, and of the text enc
 Deno.test("Upscaler.plan() tells the peak of a StableVSR model where text guides", () =>
   withStableVSR(async (model) => {
     await addEncoder(model);
-    await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] }, { ...TEXT, negativePrompt: "" });
+    await assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] }, {
+      text: { ...TEXT, negativePrompt: "" },
+      networks: ["text_encoder", "flow", "unet", "controlnet unet", "controlnet unet vae", "vae"],
+    });
   }));
 
 async function assertPlanned(model: string, clip: Clip, text: UpscaleOptions = {}): Promise<void> {
@@ -83,8 +90,13 @@ async function assertPlanned(model: string, clip: Clip, text: UpscaleOptions = {
 async function assertPlannedBy(
   upscaler: Upscaler,
   { width, height, bitDepths }: Clip,
-  text: UpscaleOptions = {},
+  { text = {}, networks }: {
+    readonly text?: UpscaleOptions;
+    /** Which networks have weights on the GPU together, one set after the other. */
+    readonly networks?: readonly string[];
+  } = {},
 ): Promise<void> {
+  using tracked = trackNetworks();
   using meter = new BufferMeter();
   const plan = await upscaler.plan({ width, height, bitDepths }, { ...text, steps: 2 });
   assert.equal(meter.peakBytes, 0, "planning allocates");
@@ -108,4 +120,5 @@ async function assertPlannedBy(
     );
   }
   assert.equal(plan.peakBytes, planned);
+  if (networks) assert.deepEqual(tracked.together, networks);
 }
