@@ -306,13 +306,14 @@ export function packConv2dPanels<T extends StoredValues>(
   const taps = kernelHeight * kernelWidth;
   const count = channels[1] - channels[0], padded = 4 * Math.ceil(count / 4);
   if (padded > count) packed.fill(0);
+  const row = inChannels * taps;
   for (let first = 0; first < outChannels; first += panelColumns(outChannels)) {
     const width = Math.min(panelColumns(outChannels), outChannels - first);
-    for (let tap = 0; tap < taps; tap++) {
-      for (let c = 0; c < count; c++) {
-        const to = first * taps * padded + (tap * padded + c) * width;
-        let from = (first * inChannels + channels[0] + c) * taps + tap;
-        for (let o = 0; o < width; o++, from += inChannels * taps) packed[to + o] = data[from]!;
+    for (let o = 0; o < width; o++) {
+      for (let tap = 0; tap < taps; tap++) {
+        let to = first * taps * padded + tap * padded * width + o;
+        const begin = (first + o) * row + channels[0] * taps + tap, end = begin + count * taps;
+        for (let from = begin; from < end; from += taps, to += width) packed[to] = data[from]!;
       }
     }
   }
