@@ -70,8 +70,8 @@ function rowsOf(
     note: "wall time",
   });
   const loads = Object.entries(cost.loadMs);
-  const span = (stage: string) => cost.stages.find((span) => span.stage === stage);
-  const sample = span("sample")!, decode = span("decode")!;
+  const [decode, sample, before] = cost.stages.toReversed();
+  const text = cost.stages.find(({ stage }) => stage === "text");
   return [
     {
       ...row("the whole run", cost.openMs + cost.clipMs, {
@@ -80,15 +80,16 @@ function rowsOf(
         "planned GPU MiB": cost.plannedBytes / MIB,
         "host MiB": cost.hostBytes / MIB,
       }),
-      note: `equals ${cases.join(", ")}; wall time; host memory holds a software adapter's GPU memory`,
+      note: `agrees with ${cases.join(", ")}; wall time; host memory holds a software adapter's GPU memory`,
     },
     row(
       "load all networks once",
       loads.reduce((sum, [, ms]) => sum + ms, 0),
       Object.fromEntries(loads.map(([part, ms]) => [`${part} ms`, ms])),
     ),
-    row("load and compile before the first frame-step", sample.beginMs - (span("flow")?.endMs ?? 0)),
-    row("frame-step", (sample.endMs - sample.beginMs) / sample.units),
-    row("decode a frame", (decode.endMs - decode.beginMs) / decode.units),
+    ...text ? [row("load the text encoder and encode the prompt", text.endMs - text.beginMs)] : [],
+    row("load and compile before the first frame-step", sample!.beginMs - (before?.endMs ?? 0)),
+    row("frame-step", (sample!.endMs - sample!.beginMs) / sample!.units),
+    row("decode a frame", (decode!.endMs - decode!.beginMs) / decode!.units),
   ];
 }
