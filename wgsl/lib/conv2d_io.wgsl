@@ -99,22 +99,22 @@ fn load_bias(o4: u32) -> vec4<f32> {
 // Applies what follows the bias to the sums of output channels 4 · o4 and following, and stores them.
 fn store_output(p: Pixel, o4: u32, sum: vec4<f32>) {
   let out_channels4 = (params.out_channels + 3u) / 4u;
-  if (!p.valid || o4 >= out_channels4) {
-    return;
+  // No early return: where calls are inlined many times, drivers compile it much slower.
+  if (p.valid && o4 < out_channels4) {
+    var v = sum;
+    if (params.has_add != 0u) {
+      v += channel_add[p.n * params.add_stride4 + o4];
+    }
+    let index = ((p.n * params.out_height + p.oy) * params.out_width + p.ox) * out_channels4 + o4;
+    var added = vec4<f32>();
+    if (params.has_residual != 0u) {
+      added = residual[index - params.residual_base];
+    }
+    v = select(v, v + added, params.has_residual == 2u);
+    v = activate(v, ACTIVATION);
+    v = select(v, max(v, vec4<f32>()), params.has_relu != 0u) * params.scale;
+    v = select(v, v + added, params.has_residual == 1u);
+    let channel = vec4<u32>(0u, 1u, 2u, 3u) + 4u * o4;
+    y[index - params.y_base] = select(vec4<f32>(), v, channel < vec4<u32>(params.out_channels));
   }
-  var v = sum;
-  if (params.has_add != 0u) {
-    v += channel_add[p.n * params.add_stride4 + o4];
-  }
-  let index = ((p.n * params.out_height + p.oy) * params.out_width + p.ox) * out_channels4 + o4;
-  var added = vec4<f32>();
-  if (params.has_residual != 0u) {
-    added = residual[index - params.residual_base];
-  }
-  v = select(v, v + added, params.has_residual == 2u);
-  v = activate(v, ACTIVATION);
-  v = select(v, max(v, vec4<f32>()), params.has_relu != 0u) * params.scale;
-  v = select(v, v + added, params.has_residual == 1u);
-  let channel = vec4<u32>(0u, 1u, 2u, 3u) + 4u * o4;
-  y[index - params.y_base] = select(vec4<f32>(), v, channel < vec4<u32>(params.out_channels));
 }
