@@ -21,6 +21,8 @@ export class Pacer {
   #queued = 0;
   #perWait = 1;
   #unitMs = Infinity;
+  /** The wait for the piece before the last. */
+  #caughtUp = Promise.resolve();
   #since = performance.now();
 
   /** `wait` is how to wait for all that was submitted at the end of units; by default `gpu.done()`. */
@@ -46,7 +48,7 @@ export class Pacer {
       while (end < step.nodes.length) {
         if (queued === most) {
           this.#submit(piece, what);
-          await this.#gpu.done();
+          await this.#catchUp();
           const now = performance.now();
           const inTime = Math.floor(most * WAIT_EVERY_MS / (now - since));
           if (isFirst) most = Math.max(least, Math.min(2 * most, inTime));
@@ -63,6 +65,17 @@ export class Pacer {
 
   #submit(piece: readonly ((encoder: GPUCommandEncoder) => void)[], what: string): void {
     this.#gpu.submit((encoder) => piece.forEach((encode) => encode(encoder)), what);
+  }
+
+  /**
+   * Lets the GPU catch up but for one piece, and signals through. In Deno 2.9 `done()` blocks until the work is done
+   * and then sleeps; the sleep is waited for when the next piece is done, so that the GPU need not wait for it.
+   */
+  async #catchUp(): Promise<void> {
+    const before = this.#caughtUp;
+    this.#caughtUp = this.#gpu.done();
+    this.#caughtUp.catch(() => {}); // whoever waits next throws it
+    await before;
   }
 
   /** To be called after each submitted unit; returns how many units are known to be finished by now. */
