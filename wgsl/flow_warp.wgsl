@@ -2,11 +2,11 @@
 // the size of x by picking every F-th pixel, in one exact gather. F = 1 is the plain warp.
 //
 //   y[n, i, j, c] = sample of the enlarged image at p · size / (size - 1) - 0.5 in x and y, zero outside,
-//                   p = F · (j, i) + flow[n, i, j], size = F · (W, H)
+//                   p = F · (j, i) + f[n, i, j], size = F · (W, H)
 //
 // Pixel (u, v) of the enlarged image is x[n, v / F, u / F, c].
-//   x, y  [N, H, W, C]  f32
-//   flow  [N, H, W, 2]  f32, (x, y) in pixels of the enlarged image, finite
+//   x, y  [N, H, W, C]             f32
+//   flow  [N, H, ceil(W / 2), 4]   f32, f of two columns: (x, y) in pixels of the enlarged image, finite
 // One invocation per vec4 from `begin` up to `end` of y. *_base is the first vec4 bound of a tensor.
 
 struct Params {
@@ -22,7 +22,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> flow: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> flow: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -61,8 +61,9 @@ fn main(
   let c4 = index % params.channels4;
   let row = pixel / params.width;
   let image = row / params.height;
-  let origin = vec2<f32>(params.factor * vec2<u32>(pixel % params.width, row % params.height));
-  let p = origin + flow[pixel - params.flow_base].xy;
+  let column = pixel % params.width;
+  let origin = vec2<f32>(params.factor * vec2<u32>(column, row % params.height));
+  let p = origin + flow[2u * (row * ((params.width + 1u) / 2u) - params.flow_base) + column];
   let sx = sample_position(p.x, params.factor * params.width);
   let sy = sample_position(p.y, params.factor * params.height);
   if (NEAREST != 0u) {

@@ -1,12 +1,13 @@
 // Flow at 1/8 of the resolution to full resolution, in full-size pixels; only every `step`-th row and column is made.
-// For the full-size pixel (Y, X) = step · (i, j):
-//   with a mask  y[n, i, j] = sum over k of softmax(mask[n, Y/8, X/8, 64k + 8 (Y % 8) + X % 8] over k) · 8 flow[k-th
+// For the full-size pixel (Y, X) = step · (i, j), f being the flow made:
+//   with a mask  f[n, i, j] = sum over k of softmax(mask[n, Y/8, X/8, 64k + 8 (Y % 8) + X % 8] over k) · 8 flow[k-th
 //                of the 3×3 neighbours of (Y/8, X/8), row by row, zero outside]
-//   without      y[n, i, j] = 8 flow at (Y (h - 1) / (8h - 1), X (w - 1) / (8w - 1)), bilinear
-//   flow  [N, h, w, 2]                      f32
-//   mask  [N, h, w, 576]                    f32, as scalars
-//   y     [N, out_height, out_width, 2]     f32
-// One invocation per output pixel of `rows` rows from row_begin of `batch` images from batch_begin on (a band);
+//   without      f[n, i, j] = 8 flow at (Y (h - 1) / (8h - 1), X (w - 1) / (8w - 1)), bilinear
+//   y[n, i, j'] = (f[n, i, 2j'], f[n, i, 2j' + 1]), zero beyond the last column
+//   flow  [N, h, w, 2]                              f32
+//   mask  [N, h, w, 576]                            f32, as scalars
+//   y     [N, out_height, ceil(out_width / 2), 4]   f32
+// One invocation per vec4 of y in `rows` rows from row_begin of `batch` images from batch_begin on (a band);
 // *_base is the first vec4 bound of a tensor that is bound in part, mask_base its first scalar.
 
 struct Params {
@@ -71,6 +72,14 @@ fn bilinear(n: u32, at: vec2<u32>) -> vec2<f32> {
   return mix(top, bottom, fraction.y);
 }
 
+fn enlarged(n: u32, row: u32, column: u32) -> vec2<f32> {
+  let at = params.step * vec2<u32>(column, row);
+  if (params.has_mask != 0u) {
+    return convex(n, at);
+  }
+  return bilinear(n, at);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -78,19 +87,17 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let index = (group.y * groups.x + group.x) * WORKGROUP + local;
-  let per_image = params.rows * params.out_width;
+  let pairs = (params.out_width + 1u) / 2u;
+  let per_image = params.rows * pairs;
   if (index >= params.batch * per_image) {
     return;
   }
   let n = params.batch_begin + index / per_image;
-  let row = params.row_begin + index % per_image / params.out_width;
-  let column = index % params.out_width;
-  let at = params.step * vec2<u32>(column, row);
-  var value: vec2<f32>;
-  if (params.has_mask != 0u) {
-    value = convex(n, at);
-  } else {
-    value = bilinear(n, at);
+  let row = params.row_begin + index % per_image / pairs;
+  let pair = index % pairs;
+  var value = vec4<f32>(enlarged(n, row, 2u * pair), 0.0, 0.0);
+  if (2u * pair + 1u < params.out_width) {
+    value = vec4<f32>(value.xy, enlarged(n, row, 2u * pair + 1u));
   }
-  y[(n * params.out_height + row) * params.out_width + column - params.y_base] = vec4<f32>(value, 0.0, 0.0);
+  y[(n * params.out_height + row) * pairs + pair - params.y_base] = value;
 }

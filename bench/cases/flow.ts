@@ -1,4 +1,5 @@
 import { correlation } from "../../src/kernels/correlation.ts";
+import { flowPairs } from "../../src/kernels/flow_pairs.ts";
 import { ogwm } from "../../src/kernels/flow_warp.ts";
 import { upsampleFlow } from "../../src/kernels/upsample_flow.ts";
 import { TOLERANCE } from "../../tests/_assert.ts";
@@ -116,7 +117,7 @@ function warpedGuide({ height, width }: Size): KernelCase {
     tolerance: WARP_TOLERANCE,
     build(inputs) {
       const x = inputs.signal("x", [1, height, width, channels]);
-      const flow = inputs.signal("flow", [1, height, width, 2], 6);
+      const flow = inputs.signal("flow", flowPairs(1, height, width), 6);
 
       function expected() {
         // The full-size flow repeats that of the pixels that count.

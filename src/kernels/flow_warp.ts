@@ -4,6 +4,7 @@ import { slice } from "../gpu/dispatch.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { spread } from "./bands.ts";
+import { flowPairs } from "./flow_pairs.ts";
 import { assertShape, imageShape } from "./shape.ts";
 
 const WORKGROUP = 64;
@@ -44,8 +45,8 @@ export interface OgwmOptions extends FlowWarpOptions {
 }
 
 /**
- * Warps `x` [N, H, W, C] backwards by `flow` [N, H, W, 2], which says for each output pixel how far to the right and
- * down to look, in pixels.
+ * Warps `x` [N, H, W, C] backwards by `flow`, `flowPairs(N, H, W)`, which says for each output pixel how far to the
+ * right and down to look, in pixels.
  *
  * With the half-pixel behaviour of the paper's code, which trained checkpoints expect: an absolute position p is
  * sampled at p · W / (W - 1) - 0.5 (the same for y with H), zero outside. Returns the shape of `x`. One image must fit
@@ -59,8 +60,8 @@ export function flowWarp(rec: Recorder, x: Tensor, flow: Tensor, options: FlowWa
  * Optical guided warping module: nearest × `factor` of `x0` [N, h, w, C], the warp of `flowWarp()` at that size,
  * nearest ÷ `factor`, exactly and without the large images.
  *
- * `flow` [N, h, w, 2] is the flow of the large image at its pixels (factor · i, factor · j), in pixels of the large
- * image: no other pixel matters. Returns the shape of `x0`. Throws `RangeError` where shapes do not fit.
+ * `flow`, `flowPairs(N, h, w)`, is that of the large image at its pixels (factor · i, factor · j), in pixels of the
+ * large image: no other pixel matters. Returns the shape of `x0`. Throws `RangeError` where shapes do not fit.
  */
 export function ogwm(rec: Recorder, x0: Tensor, flow: Tensor, options: OgwmOptions): Tensor {
   return warp(rec, x0, { ...options, flow, kernel: "ogwm" });
@@ -73,15 +74,15 @@ function warp(
 ): Tensor {
   const { flow, factor, mode = "bilinear", label } = options;
   const [batch, height, width] = imageShape(x, options);
-  assertShape(flow, [batch, height, width, 2], options);
+  assertShape(flow, flowPairs(batch, height, width), options);
   const y = rec.tensor(x.shape, label);
-  const pixels = height * width;
+  const pixels = height * width, pairs = height * flow.size(2);
   // A tap may be anywhere in its image, so images are bound whole; the flow is never larger.
   const step = x.storage.byteLength <= rec.gpu.facts.maxBindingBytes ? batch : 1;
   for (let n = 0; n < batch; n += step) {
-    const from = n * pixels, to = (n + step) * pixels;
-    const begin = from * x.channels4, end = to * x.channels4;
-    const source = slice(x, begin, end), motion = slice(flow, from, to), target = slice(y, begin, end);
+    const begin = n * pixels * x.channels4, end = (n + step) * pixels * x.channels4;
+    const source = slice(x, begin, end), target = slice(y, begin, end);
+    const motion = slice(flow, n * pairs, (n + step) * pairs);
     rec.run(flowWarpKernel, {
       label,
       constants: { NEAREST: mode === "nearest" ? 1 : 0 },

@@ -4,6 +4,7 @@ import { slice } from "../gpu/dispatch.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { rowBands, spread } from "./bands.ts";
+import { flowPairs } from "./flow_pairs.ts";
 import { assertShape, imageShape } from "./shape.ts";
 
 const FACTOR = 8;
@@ -47,20 +48,22 @@ export interface UpsampleFlowOptions {
 
 /**
  * Takes a flow [N, h, w, 2] at 1/8 of the resolution, in its own pixels, to full resolution, in full-size pixels.
- * Returns [N, ceil(height / step), ceil(width / step), 2]. Throws `RangeError` where shapes do not fit.
+ * Returns `flowPairs()` of N images of ceil(height / step) × ceil(width / step). Throws `RangeError` where shapes do
+ * not fit.
  */
 export function upsampleFlow(rec: Recorder, flow: Tensor, options: UpsampleFlowOptions): Tensor {
   const { mask = null, step = 1, label } = options;
   const [batch, height, width] = checkedShape(flow, options);
   const outHeight = Math.ceil(options.height / step), outWidth = Math.ceil(options.width / step);
-  const y = rec.tensor([batch, outHeight, outWidth, 2], label);
+  const y = rec.tensor(flowPairs(batch, outHeight, outWidth), label);
+  const pairs = y.size(2);
   const maskRow = mask ? width * mask.channels4 : 0;
   const bands = rowBands({
     batch,
     height: outHeight,
     maxBindingBytes: rec.gpu.facts.maxBindingBytes,
     tensors: [
-      { total: y.storage.byteLength, band: (rows) => 16 * outWidth * rows },
+      { total: y.storage.byteLength, band: (rows) => 16 * pairs * rows },
       {
         total: mask?.storage.byteLength ?? 0,
         band: (rows) => 16 * maskRow * (Math.ceil(rows * step / FACTOR) + 1),
@@ -72,8 +75,8 @@ export function upsampleFlow(rec: Recorder, flow: Tensor, options: UpsampleFlowO
     const lastImage = band.batchBegin + band.batch - 1, lastRow = band.rowBegin + band.rows - 1;
     const yBand = slice(
       y,
-      (band.batchBegin * outHeight + band.rowBegin) * outWidth,
-      (lastImage * outHeight + lastRow + 1) * outWidth,
+      (band.batchBegin * outHeight + band.rowBegin) * pairs,
+      (lastImage * outHeight + lastRow + 1) * pairs,
     );
     const maskBand = mask && slice(
       mask,
@@ -97,7 +100,7 @@ export function upsampleFlow(rec: Recorder, flow: Tensor, options: UpsampleFlowO
         mask_base: 4 * (maskBand?.base ?? 0),
         y_base: yBand.base,
       },
-      workgroups: spread(Math.ceil(band.batch * band.rows * outWidth / WORKGROUP)),
+      workgroups: spread(Math.ceil(band.batch * band.rows * pairs / WORKGROUP)),
     });
   }
   return y;

@@ -134,8 +134,8 @@ export class RAFT {
   }
 
   /**
-   * Flow from `picture1` to `picture2` [N, H, W, 3], in their pixels: [N, ceil(height / step), ceil(width / step), 2],
-   * the pixels (step · i, step · j) of the upper left height × width.
+   * Flow from `picture1` to `picture2` [N, H, W, 3], in their pixels, as `upsampleFlow()` returns it: that of the
+   * pixels (step · i, step · j) of the upper left height × width.
    */
   flow(rec: Recorder, picture1: Tensor, picture2: Tensor, options: RAFTOptions & RAFTSize): Tensor {
     const { updates, ...size } = options;

@@ -4,7 +4,7 @@ import type { ClipOutline } from "./memory_plan.ts";
 /** Latents are kept twice, and once more while they are written. */
 const LATENT_COPIES = 3;
 
-/** A value in each direction. */
+/** A value in both directions. */
 const FLOW_BYTES = 2 * 4;
 
 /** Bytes on disk that a job takes at most. */
@@ -25,8 +25,8 @@ export function diskNeed(
 ): DiskNeed {
   const { width, height, bitDepths } = clip;
   const pixels = width * height, count = bitDepths.length;
-  const [, flowHeight, flowWidth, axes] = flowShape(clip, flowStep ?? 1);
-  const flows = flowStep ? FLOW_BYTES * flowHeight * flowWidth * axes * (count - 1) : 0;
+  const [, flowHeight, flowPairs, channels] = flowShape(clip, flowStep ?? 1);
+  const flows = flowStep ? FLOW_BYTES * flowHeight * flowPairs * channels * (count - 1) : 0;
   const latents = 4 * latentChannels * pixels * (count + 1);
   const frames = bitDepths.reduce((sum, bitDepth) => sum + pngBytes(4 * width, 4 * height, bitDepth), 0);
   return { state: flows + LATENT_COPIES * latents, frames };

@@ -1,4 +1,5 @@
 import type { Tensor } from "../gpu/tensor.ts";
+import { flowPairs } from "../kernels/flow_pairs.ts";
 
 /** In how many directions sampling with so many steps goes over the clip: every second step goes backward. */
 export function directionsOf(steps: number): 1 | 2 {
@@ -12,8 +13,8 @@ const FACTOR = 4;
 export type FlowStep = 1 | 4;
 
 /**
- * Optical flow between neighbouring frames: entry (i, j) is the flow of pixel (step · i, step · j) of the ×4 frames, in
- * their pixels. Each tensor is of `flowShape()`, x first.
+ * Optical flow between neighbouring frames: of the pixels (step · i, step · j) of the ×4 frames, in their pixels. Each
+ * tensor is of `flowShape()`.
  */
 export interface Flows {
   /** [i]: where frame i + 1 looks in frame i. */
@@ -28,5 +29,5 @@ export function flowShape(
   step: FlowStep,
 ): [number, number, number, number] {
   const density = FACTOR / step;
-  return [1, density * height, density * width, 2];
+  return flowPairs(1, density * height, density * width);
 }

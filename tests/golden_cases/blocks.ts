@@ -13,6 +13,7 @@ import { ResnetBlock } from "../../src/nn/resnet_block.ts";
 import { TimestepEmbedding, timestepEmbedding } from "../../src/nn/timestep_embedding.ts";
 import { FeedForward, Transformer } from "../../src/nn/transformer_block.ts";
 import type { Weights } from "../../src/nn/weights.ts";
+import { flowTensor } from "../_flow_pairs.ts";
 import { weight } from "../generated.ts";
 import { withGenerated } from "../generated_weights.ts";
 import { type Golden, tensorOf } from "../golden_file.ts";
@@ -22,6 +23,7 @@ import {
   type Computed,
   everyNth,
   imageInput,
+  inputOf,
   intermediates,
   plainInput,
 } from "./run.ts";
@@ -155,7 +157,8 @@ export const blockRunners: Record<string, CaseRunner> = {
       const x = imageInput(gpu, golden, "x");
       return forEachOutput(golden, "y.", (name) => {
         const [flow, mode] = name.split(".") as [string, "bilinear" | "nearest"];
-        return flowWarp(rec, x, plainInput(gpu, golden, `flow.${flow}`), { mode, label: name });
+        const stored = flowTensor(gpu, flow, inputOf(golden, `flow.${flow}`));
+        return flowWarp(rec, x, stored, { mode, label: name });
       });
     }),
   ogwm: (gpu, golden) =>
@@ -165,7 +168,8 @@ export const blockRunners: Record<string, CaseRunner> = {
         const [which, mode] = name.split(".") as [string, "bilinear" | "nearest"];
         const factor = Number(which.replace("factor", "")) as 1 | 2 | 4 | 8;
         const { shape, data } = tensorOf(golden, `flow.${which}`);
-        const flow = gpu.tensor([1, x0.size(1), x0.size(2), 2], which, everyNth(data, shape, factor));
+        const sparse = { shape: [1, x0.size(1), x0.size(2), 2], data: everyNth(data, shape, factor) };
+        const flow = flowTensor(gpu, which, sparse);
         return ogwm(rec, x0, flow, { factor, mode, label: name });
       });
     }),

@@ -17,6 +17,7 @@ import type { SampleNetworks } from "../../src/vsr/frame_step.ts";
 import { sampleStage } from "../../src/vsr/sample_stage.ts";
 import { LatentGuide, PictureGuide, type TemporalModule } from "../../src/vsr/temporal_module.ts";
 import type { Weights } from "../../src/nn/weights.ts";
+import { flowTensor, fromFlowPairs } from "../_flow_pairs.ts";
 import { toChannelsLast } from "../_gpu_test.ts";
 import { withGenerated } from "../generated_weights.ts";
 import { type Golden, type GoldenCase, tensorOf } from "../golden_file.ts";
@@ -37,7 +38,7 @@ async function pipeline(gpu: Gpu, golden: Golden): Promise<Computed> {
       async (raft) => {
         const found = await flowStage(gpu, raft, { frames });
         for (const direction of ["forward", "backward"] as const) {
-          computed.set(`flow.${direction}`, await readAll(gpu, found[direction]));
+          computed.set(`flow.${direction}`, await readFlows(gpu, found[direction], frames.width));
         }
         return found;
       },
@@ -176,15 +177,19 @@ function storedFlows(gpu: Gpu, golden: Golden, step: FlowStep): Flows {
     const sparse = everyNth(data, shape, step);
     return Array.from(
       { length: count },
-      (_, i) => gpu.tensor([1, h, w, 2], `${name} ${i}`, sparse.slice(i * size, (i + 1) * size)),
+      (_, i) =>
+        flowTensor(gpu, `${name} ${i}`, {
+          shape: [1, h, w, 2],
+          data: sparse.slice(i * size, (i + 1) * size),
+        }),
     );
   }
   return { forward: direction("flow.forward"), backward: direction("flow.backward") };
 }
 
-async function readAll(gpu: Gpu, tensors: readonly Tensor[]): Promise<number[]> {
+async function readFlows(gpu: Gpu, flows: readonly Tensor[], width: number): Promise<number[]> {
   const values: number[] = [];
-  for (const tensor of tensors) values.push(...await gpu.read(tensor));
+  for (const flow of flows) values.push(...fromFlowPairs(await gpu.read(flow), width));
   return values;
 }
 

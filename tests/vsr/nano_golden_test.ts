@@ -16,6 +16,7 @@ import { FrameStore } from "../../src/vsr/frame_store.ts";
 import { sampleStage } from "../../src/vsr/sample_stage.ts";
 import { LatentGuide } from "../../src/vsr/temporal_module.ts";
 import { assertGolden } from "../_assert.ts";
+import { fromFlowPairs } from "../_flow_pairs.ts";
 import { gpuTest, toChannelsLast } from "../_gpu_test.ts";
 import { signal } from "../generated.ts";
 import { assertFrames } from "../golden_cases/exceptions.ts";
@@ -51,7 +52,7 @@ gpuTest("the bundled model reproduces the reference on real frames", async (gpu)
   const flows = await flowStage(gpu, await load("flow", (w) => new RAFT(w, configs.flow!)), { frames });
   for (const direction of ["forward", "backward"] as const) {
     const values: number[] = [];
-    for (const flow of flows[direction]) values.push(...await gpu.read(flow));
+    for (const flow of flows[direction]) values.push(...fromFlowPairs(await gpu.read(flow), width));
     compare(`flow.${direction}`, values);
   }
 
