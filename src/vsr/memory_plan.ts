@@ -135,7 +135,7 @@ export function planMemory(
       ? [total("flow", { ...flow, frames, flows, latents: 0, readBack: savedBytes(flows, flowBytes) })]
       : [],
     total("sample", { ...sample, frames, flows, latents, readBack: savedBytes(latents, latentBytes) }),
-    total("decode", { ...decode, frames, flows, latents }),
+    total("decode", { ...decode, frames, flows: 0, latents }),
   ];
   const largest = Math.max(...[encode, flow, sample, decode].map((part) => part?.largestTensor ?? 0));
   const outputBytes = Math.max(...clip.bitDepths) / 8 * 3 * 16 * pixels;

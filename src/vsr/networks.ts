@@ -46,10 +46,10 @@ export async function loadNetwork<P extends ModelPart>(
   }
 }
 
-/** Loads the temporal module of a model that has one; disposing of it frees its weights. */
+/** Loads the temporal module of a model that has one; disposing of it frees its weights, but for those of `vae`. */
 export async function loadTemporal(
   gpu: Gpu,
-  options: WeightOptions & { readonly model: ModelFolder },
+  options: WeightOptions & { readonly model: ModelFolder; readonly vae: () => Promise<VAEDecoder> },
 ): Promise<Disposable & { readonly module: TemporalModule }> {
   using loaded = new DisposableStack();
   async function load<P extends ModelPart>(part: P): Promise<Network<P>> {
@@ -57,7 +57,7 @@ export async function loadTemporal(
   }
   const module = options.model.configs.dgafnet
     ? new LatentGuide(await load("dgafnet"))
-    : new PictureGuide(await load("controlnet"), await load("vae"));
+    : new PictureGuide(await load("controlnet"), await options.vae());
   const owned = loaded.move();
   return { module, [Symbol.dispose]: () => owned.dispose() };
 }

@@ -3,6 +3,7 @@ import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Frame } from "../media/frame.ts";
+import type { VAEDecoder } from "../models/vae.ts";
 import { type ClipSettings, clipSettings, promptsOf, type UpscaleOptions } from "./clip_settings.ts";
 import { type DecodeOptions, decodeStage } from "./decode_stage.ts";
 import { estimateTime, type StageTime } from "./estimate_time.ts";
@@ -64,6 +65,8 @@ export interface UpscalerOptions extends GpuOptions {
 /** What each stage is given. */
 interface StageOptions extends StageControl {
   readonly memory: MemorySettings;
+  /** The decoder: loaded by the first stage that asks, kept until the last one ends. */
+  readonly vae: () => Promise<VAEDecoder>;
 }
 
 /**
@@ -202,7 +205,11 @@ export class Upscaler {
     const settings = this.settings(options);
     const gpu = this.#gpu, { job, onProgress, signal } = options;
     using store = await storeFrames(gpu, frames, signal);
-    const control = { job, onProgress, signal, memory: await this.#memory(store, options) };
+    const memory = await this.#memory(store, options);
+    using loaded = new DisposableStack();
+    let decoder: VAEDecoder | null = null;
+    const vae = async () => decoder ??= loaded.use(await this.#load("vae", memory)).network;
+    const control = { job, onProgress, signal, memory, vae };
     let kept: Samples | null = null, flows: Flows | null = null, latents: readonly Tensor[] = [];
     try {
       const { configs } = this.#model, { count, height, width } = store;
@@ -228,6 +235,8 @@ export class Upscaler {
           flows = await this.#flows(store, { ...control, directions, step, kept: flows });
         }
         latents = await this.#sample(store, flows, { ...settings, ...control, prompts, kept });
+        freeFlows(gpu, flows);
+        flows = null;
       }
       const inputs = {
         bitDepth: (i: number) => store.bitDepth(i),
@@ -238,7 +247,7 @@ export class Upscaler {
     } finally {
       // A process that ends while shaders of a software adapter still run may crash.
       await gpu.done().catch(() => {});
-      for (const flow of [...flows?.forward ?? [], ...flows?.backward ?? []]) gpu.free(flow);
+      freeFlows(gpu, flows);
       for (const latent of [...kept?.latents ?? [], ...latents]) gpu.free(latent);
       if (kept) gpu.free(kept.clean);
       await keepTuning(gpu.tuning, { facts: gpu.facts, options: this.#tuning });
@@ -272,7 +281,7 @@ export class Upscaler {
   ): Promise<Tensor[]> {
     const gpu = this.#gpu, model = this.#model;
     using unet = await this.#load("unet", options.memory);
-    using temporal = flows && await loadTemporal(gpu, { model, ...options.memory });
+    using temporal = flows && await loadTemporal(gpu, { model, vae: options.vae, ...options.memory });
     const [context, negative] = options.prompts.map(({ data, shape }, i) =>
       gpu.tensor([1, ...shape], `prompt ${i}`, data)
     );
@@ -310,9 +319,8 @@ export class Upscaler {
     latents: readonly Tensor[],
     options: StageOptions & Pick<DecodeOptions, "bitDepth" | "isBlank">,
   ): AsyncGenerator<Frame> {
-    const { memory } = options;
-    using vae = await this.#load("vae", memory);
-    yield* decodeStage(this.#gpu, vae.network, { latents, tile: memory.tile, ...options });
+    const { memory, vae } = options;
+    yield* decodeStage(this.#gpu, await vae(), { latents, tile: memory.tile, ...options });
   }
 
   #load<P extends ModelPart>(part: P, memory: MemorySettings): Promise<LoadedNetwork<P>> {
@@ -328,6 +336,10 @@ export class Upscaler {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function freeFlows(gpu: Gpu, flows: Flows | null): void {
+  for (const flow of [...flows?.forward ?? [], ...flows?.backward ?? []]) gpu.free(flow);
 }
 
 async function storeFrames(

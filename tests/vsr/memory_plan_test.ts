@@ -103,13 +103,22 @@ async function assertPlannedBy(
   const frames = bitDepths.map((bitDepth, i) => signalFrame(i, { width, height, bitDepth }));
   const peaks = new Map<string, number>();
   let done = "";
-  const onProgress = ({ stage }: { stage: string }) => peaks.set(done = stage, meter.peakBytes);
+  let liveBytes = 0;
+  const onProgress = ({ stage }: { stage: string }) => {
+    peaks.set(done = stage, meter.peakBytes);
+    liveBytes = meter.bytes;
+  };
   assert.equal(
     (await Array.fromAsync(upscaler.upscale(frames, { ...text, steps: 2, onProgress, job: JOB }))).length,
     frames.length,
   );
   assert.equal(done, "decode");
   assert.deepEqual([...peaks.keys()], plan.stages.map(({ stage }) => stage));
+  const decoding = plan.stages.at(-1)!.total;
+  assert.ok(
+    liveBytes <= decoding && liveBytes >= 0.98 * decoding,
+    `${liveBytes} of ${decoding} planned bytes when all is decoded`,
+  );
   let planned = 0;
   for (const { stage, total } of plan.stages) {
     planned = Math.max(planned, total); // the meter keeps the largest so far
