@@ -48,9 +48,14 @@ export class VAEDecoder {
     w.ignore("quant_conv");
   }
 
+  /** Pixels of a picture per pixel of its latent, in each direction. */
+  get factor(): number {
+    return 2 ** (this.up_blocks.length - 1);
+  }
+
   /**
    * Latent [N, h, w, L], already divided by `scaling_factor` → picture [N, f·h, f·w, 3] around [-1, 1], not
-   * clamped; f is 2^(levels - 1).
+   * clamped; f is `factor`.
    */
   forward(rec: Recorder, z: Tensor): Tensor {
     let x = this.post_quant_conv.forward(rec, z);

@@ -60,7 +60,7 @@ export async function* decodeStage(
         const unit = { what: `decode frame ${index}`, steps: running!.steps(latents[index]!) };
         throw await nonFiniteError(gpu, { ...unit, badValues: nonFinite!, ignore: [packed] });
       }
-      const factor = 2 ** (decoder.config.block_out_channels.length - 1);
+      const { factor } = decoder;
       const height = factor * latents[index]!.size(1), width = factor * latents[index]!.size(2);
       const samples = 3 * height * width;
       const depth = bitDepth(index);

@@ -117,7 +117,8 @@ function flowTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: Tri
 function sampleTrial(gpu: Gpu, outline: ModelOutline, { height, width, plan }: TrialOptions): Trial {
   const guided = plan.stages.some(({ stage }) => stage === "flow");
   const unet = outline.build("unet", plan.settings);
-  const temporal = guided ? buildTemporal(outline, plan.settings) : null;
+  // Decoding in tiles takes as long per operation.
+  const temporal = guided ? buildTemporal(outline, { ...plan.settings, tile: null }) : null;
   const networks = {
     unet: unet.network,
     temporal: temporal?.module ?? null,

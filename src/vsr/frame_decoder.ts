@@ -2,16 +2,19 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { Tensor } from "../gpu/tensor.ts";
-import { blendTile, type TileSpan } from "../kernels/blend_tile.ts";
-import { scale } from "../kernels/elementwise.ts";
 import { finiteCheck } from "../kernels/finite_check.ts";
 import { packPixels } from "../kernels/pixels.ts";
 import type { VAEDecoder } from "../models/vae.ts";
 import { copyTensor } from "./frame_store.ts";
 import type { Step } from "./pacer.ts";
-
-/** Tiles overlap their neighbours by a quarter of their side, as diffusers' do. */
-const OVERLAPS_PER_TILE = 4;
+import {
+  decodeLatent,
+  pictureOfTiles,
+  type RecordedTiles,
+  type Recording,
+  recordTiles,
+  TileDecoder,
+} from "./tile_decoder.ts";
 
 /** What is decoded, and how. */
 export interface FrameDecoderOptions {
@@ -23,112 +26,67 @@ export interface FrameDecoderOptions {
   readonly tile: number | null;
 }
 
-/** A recording and the tensors that it must leave. */
-export interface Recording {
-  readonly rec: Recorder;
-  readonly outputs: readonly Tensor[];
-}
-
 /** The parts of a frame's decoding; nothing has memory before the recordings are finished. */
-export interface RecordedDecoder {
-  /** What a latent, or a window of it, is copied to. */
+export interface RecordedDecoder<R extends Recorder = Recorder> {
+  /** What fills `input` with a picture; null where it is to be a latent. */
+  readonly tiles: RecordedTiles<R> | null;
+  /** What `frame` begins with; has memory of its own. */
   readonly input: Tensor;
-  /** The network on `input`, up to the packed frame where there are no tiles. */
-  readonly network: Recording;
-  /** How the network's picture is added to `picture`, for each window of the latent. */
-  readonly tiles: readonly { readonly row: number; readonly column: number; readonly blend: Recording }[];
-  /** Where the tiles come together, and what makes the packed frame of it; null without tiles. */
-  readonly whole: { readonly picture: Tensor; readonly output: Recording } | null;
+  /** From `input` to the packed frame. */
+  readonly frame: Recording<R>;
   /** How many values are not finite. */
   readonly check: Tensor;
   /** The frame's bytes. */
   readonly packed: Tensor;
 }
 
-/** First pixels of the tiles along an axis of `size` pixels, each `tile` wide; spread evenly from border to border. */
-export function tileBegins(size: number, tile: number): number[] {
-  if (size <= tile) return [0];
-  const gaps = Math.ceil((size - tile) / (tile - tile / OVERLAPS_PER_TILE));
-  return Array.from({ length: gaps + 1 }, (_, i) => Math.floor(i * (size - tile) / gaps));
-}
-
 /** Records the decoding of frames with recorders that `newRecorder` makes. */
-export function recordDecoder(
+export function recordDecoder<R extends Recorder>(
   decoder: VAEDecoder,
-  options: FrameDecoderOptions,
-  newRecorder: () => Recorder,
-): RecordedDecoder {
-  const { bitDepth } = options;
-  const [, height, width, channels] = options.shape as [number, number, number, number];
-  const tile = options.tile ?? Math.max(height, width);
-  const input = new Tensor([1, Math.min(tile, height), Math.min(tile, width), channels], "latent to decode");
+  { shape, bitDepth, tile }: FrameDecoderOptions,
+  newRecorder: () => R,
+): RecordedDecoder<R> {
+  const tiling = tile === null ? null : { decoder, tile };
+  const picture = tiling && pictureOfTiles(shape, tiling);
+  const tiles = picture && recordTiles(tiling!, { shape, picture }, newRecorder);
+  const input = picture ?? new Tensor(shape, "latent to decode");
   const rec = newRecorder();
-  const z = scale(rec, input, { factor: 1 / decoder.config.scaling_factor, label: "unscale latent" });
-  const part = decoder.forward(rec, z);
-  if (height <= tile && width <= tile) {
-    const frame = recordFrame(rec, part, bitDepth);
-    const outputs = Object.values(frame);
-    return { input, network: { rec, outputs }, tiles: [], whole: null, ...frame };
-  }
-  const factor = part.size(1) / input.size(1);
-  const picture = new Tensor([1, factor * height, factor * width, 3], "picture of tiles");
-  const rows = tileBegins(height, tile), columns = tileBegins(width, tile);
-  const tiles = rows.flatMap((row, i) =>
-    columns.map((column, j) => {
-      const blend = newRecorder();
-      blendTile(blend, part, {
-        y: picture,
-        rows: span(rows, i, factor),
-        columns: span(columns, j, factor),
-        fade: factor * tile / OVERLAPS_PER_TILE,
-        label: "blend tile",
-      });
-      return { row, column, blend: { rec: blend, outputs: [] } };
-    })
-  );
-  const output = newRecorder();
-  const frame = recordFrame(output, picture, bitDepth);
-  const whole = { picture, output: { rec: output, outputs: Object.values(frame) } };
-  return { input, network: { rec, outputs: [part] }, tiles, whole, ...frame };
-}
-
-function recordFrame(rec: Recorder, picture: Tensor, bitDepth: 8 | 16): { check: Tensor; packed: Tensor } {
-  return {
-    check: finiteCheck(rec, picture, { label: "check frame" }),
-    packed: packPixels(rec, picture, { bitDepth, label: "pack frame" }),
-  };
-}
-
-function span(begins: readonly number[], index: number, factor: number): TileSpan {
-  const next = begins[index + 1];
-  return { begin: factor * begins[index]!, next: next === undefined ? null : factor * next };
+  const decoded = picture ?? decodeLatent(rec, decoder, input);
+  const check = finiteCheck(rec, decoded, { label: "check frame" });
+  const packed = packPixels(rec, decoded, { bitDepth, label: "pack frame" });
+  return { tiles, input, frame: { rec, outputs: [check, packed] }, check, packed };
 }
 
 /** Decodes latents into packed frames, whole or in tiles. */
 export class FrameDecoder implements Disposable {
-  readonly #gpu: Gpu;
   readonly #recorded: RecordedDecoder;
-  readonly #plans = new Map<Recording, Plan>();
+  readonly #tiles: TileDecoder | null;
+  readonly #plan: Plan;
+  readonly #owned: Disposable;
 
-  private constructor(gpu: Gpu, recorded: RecordedDecoder) {
-    this.#gpu = gpu;
+  private constructor(
+    recorded: RecordedDecoder,
+    { tiles, plan, owned }: {
+      readonly tiles: TileDecoder | null;
+      readonly plan: Plan;
+      readonly owned: Disposable;
+    },
+  ) {
     this.#recorded = recorded;
+    this.#tiles = tiles;
+    this.#plan = plan;
+    this.#owned = owned;
   }
 
   /** Records and allocates everything. */
   static async create(gpu: Gpu, decoder: VAEDecoder, options: FrameDecoderOptions): Promise<FrameDecoder> {
     const recorded = recordDecoder(decoder, options, () => new Recorder(gpu));
-    const frameDecoder = new FrameDecoder(gpu, recorded);
-    try {
-      for (const tensor of decoderTensors(recorded)) gpu.allocate(tensor);
-      for (const recording of decoderRecordings(recorded)) {
-        frameDecoder.#plans.set(recording, await recording.rec.finish(recording.outputs));
-      }
-      return frameDecoder;
-    } catch (error) {
-      frameDecoder[Symbol.dispose]();
-      throw error;
-    }
+    using owned = new DisposableStack();
+    gpu.allocate(recorded.input);
+    owned.adopt(recorded.input, (input) => gpu.free(input));
+    const tiles = recorded.tiles && owned.use(await TileDecoder.create(gpu, recorded.tiles));
+    const plan = owned.use(await recorded.frame.rec.finish(recorded.frame.outputs));
+    return new FrameDecoder(recorded, { tiles, plan, owned: owned.move() });
   }
 
   /** How many values of the last frame are not finite, [1]. */
@@ -143,56 +101,13 @@ export class FrameDecoder implements Disposable {
 
   /** The work of decoding `latent`. */
   steps(latent: Tensor): Step[] {
-    const { input, network, tiles, whole } = this.#recorded;
-    const plan = (recording: Recording) => this.#plans.get(recording)!;
-    if (!whole) return [(encoder) => copyTensor(encoder, latent, input), plan(network)];
-    return [
-      (encoder) => encoder.clearBuffer(whole.picture.storage.buffer!),
-      ...tiles.flatMap(({ row, column, blend }): Step[] => [
-        (encoder) => copyWindow(encoder, { latent, window: input, row, column }),
-        plan(network),
-        plan(blend),
-      ]),
-      plan(whole.output),
-    ];
+    const begin = this.#tiles?.steps(latent) ??
+      [(encoder: GPUCommandEncoder) => copyTensor(encoder, latent, this.#recorded.input)];
+    return [...begin, this.#plan];
   }
 
   /** Frees its memory. */
   [Symbol.dispose](): void {
-    for (const plan of this.#plans.values()) plan.destroy();
-    for (const tensor of decoderTensors(this.#recorded)) this.#gpu.free(tensor);
-  }
-}
-
-/** Tensors of a decoder that have memory of their own. */
-export function decoderTensors({ input, whole }: RecordedDecoder): Tensor[] {
-  return whole ? [input, whole.picture] : [input];
-}
-
-/** All recordings of a decoder; each may read what those before it leave. */
-export function decoderRecordings({ network, tiles, whole }: RecordedDecoder): Recording[] {
-  return [network, ...tiles.map(({ blend }) => blend), ...whole ? [whole.output] : []];
-}
-
-/** Encodes the copy of the part of `latent` that begins at `row`, `column` and has the size of `window`. */
-function copyWindow(
-  encoder: GPUCommandEncoder,
-  { latent, window, row, column }: {
-    readonly latent: Tensor;
-    readonly window: Tensor;
-    readonly row: number;
-    readonly column: number;
-  },
-): void {
-  const pixelBytes = latent.channels4 * latent.vec4Bytes;
-  const rowBytes = pixelBytes * window.size(2);
-  for (let i = 0; i < window.size(1); i++) {
-    encoder.copyBufferToBuffer(
-      latent.storage.buffer!,
-      latent.storage.byteOffset + pixelBytes * ((row + i) * latent.size(2) + column),
-      window.storage.buffer!,
-      window.storage.byteOffset + rowBytes * i,
-      rowBytes,
-    );
+    this.#owned[Symbol.dispose]();
   }
 }

@@ -9,6 +9,7 @@ import { schedulerStep } from "../kernels/scheduler_step.ts";
 import type { UNet } from "../models/unet.ts";
 import { flowShape } from "./flows.ts";
 import type { TemporalModule } from "./temporal_module.ts";
+import { pictureOfTiles, type RecordedTiles, recordTiles } from "./tile_decoder.ts";
 
 /** Classifier-free guidance: the UNet's output is moved away from what it is for a negative prompt. */
 export interface TextGuidance {
@@ -56,6 +57,8 @@ export class StepInputs {
   readonly noise: Tensor;
   /** Clean estimate of the frame visited before. */
   readonly clean: Tensor;
+  /** Its picture where that is decoded in tiles, see `recordEstimate()`; else null. */
+  readonly picture: Tensor | null;
   /** Null where nothing guides. */
   readonly flow: Tensor | null;
   readonly coefficients: Tensor;
@@ -77,6 +80,7 @@ export class StepInputs {
     this.latent = new Tensor(shape, "z");
     this.noise = new Tensor(shape, "noise");
     this.clean = new Tensor(shape, "clean estimate");
+    this.picture = temporal?.tiling ? pictureOfTiles(shape, temporal.tiling) : null;
     this.frame = new Tensor([1, height, width, 3], "frame");
     this.flow = temporal && new Tensor(flowShape({ height, width }, temporal.flowStep), "flow");
     this.coefficients = new Tensor([1, 8], "scheduler coefficients");
@@ -145,6 +149,15 @@ export class StepInputs {
   }
 }
 
+/** Records what must decode the estimate in tiles before each guided frame-step; null where none is decoded so. */
+export function recordEstimate<R extends Recorder>(
+  { clean, picture }: StepInputs,
+  { temporal }: SampleNetworks,
+  newRecorder: () => R,
+): RecordedTiles<R> | null {
+  return picture && recordTiles(temporal!.tiling!, { shape: clean.shape, picture }, newRecorder);
+}
+
 /** Records one frame-step; with `conditioningScale` the guided one. */
 export function recordStep(
   rec: Recorder,
@@ -155,7 +168,7 @@ export function recordStep(
   },
 ): StepOutputs {
   const { unet, temporal, context, textGuidance } = networks;
-  const guide = conditioningScale === null ? null : temporal!.align(rec, io.clean, io.flow!);
+  const guide = conditioningScale === null ? null : temporal!.align(rec, io, io.flow!);
   const guidance = guide && temporal!.guide(rec, [io.latent, io.frame, guide], {
     sinusoid: io.temporalSinusoid!,
     classEmbedding: io.temporalClassEmbedding,

@@ -1,13 +1,19 @@
 import type { Gpu } from "../gpu/device.ts";
-import type { Recorder } from "../gpu/recorder.ts";
 import { Tensor } from "../gpu/tensor.ts";
 import { CountingRecorder } from "../kernels/counting_recorder.ts";
 import { packedPixelsShape } from "../kernels/pixels.ts";
 import type { Weights } from "../nn/weights.ts";
 import { recordEncoder, recordPair, slotLike } from "./flow_stage.ts";
 import { directionsOf, flowShape, type FlowStep } from "./flows.ts";
-import { decoderRecordings, decoderTensors, recordDecoder } from "./frame_decoder.ts";
-import { contextsOf, recordStep, type SampleNetworks, StepInputs, stepTensors } from "./frame_step.ts";
+import { recordDecoder } from "./frame_decoder.ts";
+import {
+  contextsOf,
+  recordEstimate,
+  recordStep,
+  type SampleNetworks,
+  StepInputs,
+  stepTensors,
+} from "./frame_step.ts";
 import { recordUnpacker } from "./frame_store.ts";
 import { buildTemporal, type ModelOutline } from "./networks.ts";
 import { recordNoise } from "./noise.ts";
@@ -15,6 +21,7 @@ import { frameShape, recordNoisedFrame } from "./noised_clip.ts";
 import type { Progress } from "./progress.ts";
 import { GROUP_BYTES } from "./read_tensors.ts";
 import { flowStepOf } from "./temporal_module.ts";
+import { type RecordedTiles, tileRecordings } from "./tile_decoder.ts";
 
 /** A clip, as far as memory and time depend on it. */
 export interface ClipOutline {
@@ -42,7 +49,7 @@ export interface MemorySettings {
   readonly scratchBytes: number;
   /** Whether transformed filters are kept, or computed in each replay. */
   readonly keepDerived: boolean;
-  /** Side of the tiles that frames are decoded in, in latent pixels; null for whole frames. */
+  /** Side of the tiles that frames, and ControlNet's estimates, are decoded in, in latent pixels; null for whole ones. */
   readonly tile: number | null;
 }
 
@@ -117,7 +124,7 @@ export function planMemory(
   const latents = (count + 1) * latentBytes; // a job that goes on also has the clean estimate it stopped at
   const job = { outline, clip, steps, text, settings, flowStep };
 
-  const { tile, ...network } = settings;
+  const { tile: _, ...network } = settings;
   /** Recording takes a while, and most settings leave most stages as they were. */
   function compute<T extends StageParts>(stage: (gpu: Gpu, job: Job) => T, matters: object): T {
     const key = JSON.stringify([stage.name, clip, matters]);
@@ -127,8 +134,8 @@ export function planMemory(
   }
   const encode = text.encoded > 0 ? compute(textPlan, network) : null;
   const flow = flowStep ? compute(flowPlan, network) : null;
-  const sample = compute(samplePlan, network);
-  const decode = compute(decodePlan, { ...network, tile });
+  const sample = compute(samplePlan, outline.configs.controlnet ? settings : network);
+  const decode = compute(decodePlan, settings);
   const stages = [
     ...encode ? [total("text", { ...encode, frames, flows: 0, latents: 0 })] : [],
     ...flow
@@ -241,21 +248,29 @@ function samplePlan(gpu: Gpu, { outline, clip, steps, text, settings, flowStep }
   const noise = new CountingRecorder(gpu);
   const { counter, output } = recordNoise(noise, shape);
   const io = new StepInputs(gpu, shape, networks);
-  let plans = noise.dryRun([output]).byteLength, flops = 0;
+  let plans = noise.dryRun([output]).byteLength,
+    inputs = bytes([...contextsOf(networks), counter, ...io.tensors]),
+    flops = 0;
   let scratch: number[] = [];
   for (const conditioningScale of guided ? [1, null] : [null]) {
     const rec = new CountingRecorder(gpu);
     const step = rec.dryRun(stepTensors(recordStep(rec, io, { networks, conditioningScale })), { scratch });
-    plans += step.byteLength;
     scratch = step.scratch;
-    const others = clip.bitDepths.length - 1;
-    flops += steps * rec.flops * (conditioningScale !== null ? others : guided ? 1 : 1 + others);
+    const tiles = conditioningScale === null
+      ? null
+      : recordEstimate(io, networks, () => new CountingRecorder(gpu));
+    const decoding = tilesPlan(tiles, scratch);
+    plans += step.byteLength + decoding.plans;
+    inputs += decoding.inputs;
+    const others = clip.bitDepths.length - 1,
+      visits = conditioningScale !== null ? others : guided ? 1 : 1 + others;
+    flops += steps * visits * (rec.flops + decoding.flops);
   }
   const noised = outline.configs.low_res_scheduler ? noisedFrames(gpu, clip) : { plans: 0, inputs: 0 };
   return {
     ...weightBytes([unet.weights, ...temporal?.weights ?? []]),
     plans: plans + noised.plans,
-    inputs: bytes([...contextsOf(networks), counter, ...io.tensors]) + noised.inputs,
+    inputs: inputs + noised.inputs,
     flops,
   };
 }
@@ -281,21 +296,27 @@ function decodePlan(gpu: Gpu, { outline, clip, settings }: Job): StageParts & Pi
   const { network, weights } = outline.build("vae", settings);
   let plans = 0, inputs = 0, readBack = 0, flops = 0;
   for (const bitDepth of new Set(clip.bitDepths)) {
-    const recorders: CountingRecorder[] = [];
-    const newRecorder = (): Recorder => {
-      const rec = new CountingRecorder(gpu);
-      recorders.push(rec);
-      return rec;
-    };
     const options = { shape: latentShape(clip, outline), bitDepth, tile: settings.tile };
-    const recorded = recordDecoder(network, options, newRecorder);
-    for (const { rec, outputs } of decoderRecordings(recorded)) plans += rec.dryRun(outputs).byteLength;
-    inputs += bytes(decoderTensors(recorded));
-    readBack = Math.max(readBack, bytes([recorded.packed]) + CHECK_BYTES);
+    const { tiles, input, frame, packed } = recordDecoder(network, options, () => new CountingRecorder(gpu));
+    const decoding = tilesPlan(tiles);
+    plans += decoding.plans + frame.rec.dryRun(frame.outputs).byteLength;
+    inputs += decoding.inputs + bytes([input]);
+    readBack = Math.max(readBack, bytes([packed]) + CHECK_BYTES);
     const frames = clip.bitDepths.filter((depth) => depth === bitDepth).length;
-    flops += frames * Math.max(1, recorded.tiles.length) * recorders[0]!.flops;
+    flops += frames * (decoding.flops + frame.rec.flops);
   }
   return { ...weightBytes([weights]), plans, inputs, readBack, flops };
+}
+
+/** What decoding a latent in tiles takes beside the picture; its plans may use arenas of the sizes `scratch`. */
+function tilesPlan(
+  tiles: RecordedTiles<CountingRecorder> | null,
+  scratch: readonly number[] = [],
+): Pick<StageParts, "plans" | "inputs" | "flops"> {
+  if (!tiles) return { plans: 0, inputs: 0, flops: 0 };
+  let plans = 0;
+  for (const { rec, outputs } of tileRecordings(tiles)) plans += rec.dryRun(outputs, { scratch }).byteLength;
+  return { plans, inputs: bytes([tiles.window]), flops: tiles.blends.length * tiles.network.rec.flops };
 }
 
 /**

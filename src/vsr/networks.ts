@@ -46,10 +46,16 @@ export async function loadNetwork<P extends ModelPart>(
   }
 }
 
+/** How a temporal module uses memory. */
+interface TemporalOptions extends WeightOptions {
+  /** Side of the tiles that estimates are decoded in, see `PictureGuide`. */
+  readonly tile: number | null;
+}
+
 /** Loads the temporal module of a model that has one; disposing of it frees its weights, but for those of `vae`. */
 export async function loadTemporal(
   gpu: Gpu,
-  options: WeightOptions & { readonly model: ModelFolder; readonly vae: () => Promise<VAEDecoder> },
+  options: TemporalOptions & { readonly model: ModelFolder; readonly vae: () => Promise<VAEDecoder> },
 ): Promise<Disposable & { readonly module: TemporalModule }> {
   using loaded = new DisposableStack();
   async function load<P extends ModelPart>(part: P): Promise<Network<P>> {
@@ -57,7 +63,7 @@ export async function loadTemporal(
   }
   const module = options.model.configs.dgafnet
     ? new LatentGuide(await load("dgafnet"))
-    : new PictureGuide(await load("controlnet"), await options.vae());
+    : new PictureGuide(await load("controlnet"), await options.vae(), options.tile);
   const owned = loaded.move();
   return { module, [Symbol.dispose]: () => owned.dispose() };
 }
@@ -74,14 +80,14 @@ export interface ModelOutline {
 /** Builds the temporal module of an outline that has one, and says which weights it wants. */
 export function buildTemporal(
   outline: ModelOutline,
-  options: WeightOptions,
+  options: TemporalOptions,
 ): { readonly module: TemporalModule; readonly weights: readonly Weights[] } {
   if (outline.configs.dgafnet) {
     const { network, weights } = outline.build("dgafnet", options);
     return { module: new LatentGuide(network), weights: [weights] };
   }
   const controlnet = outline.build("controlnet", options), vae = outline.build("vae", options);
-  const module = new PictureGuide(controlnet.network, vae.network);
+  const module = new PictureGuide(controlnet.network, vae.network, options.tile);
   return { module, weights: [controlnet.weights, vae.weights] };
 }
 

@@ -6,11 +6,19 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { assertFinite, type Unit } from "./find_non_finite.ts";
 import type { Flows } from "./flows.ts";
 import { type Clip, copyTensor } from "./frame_store.ts";
-import { recordStep, type SampleNetworks, StepInputs, type StepOutputs, stepTensors } from "./frame_step.ts";
+import {
+  recordEstimate,
+  recordStep,
+  type SampleNetworks,
+  StepInputs,
+  type StepOutputs,
+  stepTensors,
+} from "./frame_step.ts";
 import { type Samples, saveSamples } from "./job_state.ts";
 import type { Noise } from "./noise.ts";
 import { Pacer } from "./pacer.ts";
 import type { StageControl } from "./progress.ts";
+import { TileDecoder } from "./tile_decoder.ts";
 
 /** What the sampling stage works on. */
 export interface SampleInputs {
@@ -63,6 +71,7 @@ export async function sampleStage(
   const timesteps = scheduler.timesteps(steps);
   const latents = [...kept?.latents ?? []];
   const plans: StepPlan[] = [];
+  using owned = new DisposableStack();
   async function finishStep(conditioningScale: number | null, scratchOf?: Plan): Promise<StepPlan> {
     const rec = new Recorder(gpu);
     const outputs = recordStep(rec, io, { networks, conditioningScale });
@@ -73,6 +82,8 @@ export async function sampleStage(
   try {
     io.allocate();
     const guided = networks.temporal && count > 1 ? await finishStep(inputs.conditioningScale) : null;
+    const tiles = guided && recordEstimate(io, networks, () => new Recorder(gpu));
+    const decoder = tiles && owned.use(await TileDecoder.create(gpu, tiles, { scratchOf: guided.plan }));
     const alone = await finishStep(null, guided?.plan); // the smaller of the two; they never run at once
     if (inputs.classLabel !== undefined && inputs.classLabel !== null) io.setClass(inputs.classLabel);
     if (kept) gpu.submit((encoder) => copyTensor(encoder, kept.clean, io.clean));
@@ -113,6 +124,7 @@ export async function sampleStage(
             if (!guide) return;
             copyTensor(encoder, forward ? flows!.forward[frame - 1]! : flows!.backward[frame]!, io.flow!);
           },
+          ...guide ? decoder?.steps(io.clean) ?? [] : [],
           plan,
           (encoder) => {
             copyTensor(encoder, previous, latents[frame]!);

@@ -54,8 +54,8 @@ export interface UpscalerOptions extends GpuOptions {
    */
   readonly maxGpuMemory?: number | undefined;
   /**
-   * Whether frames may be decoded in overlapping tiles where memory is short. Each tile is normalised by itself, so the
-   * result differs slightly from that of whole frames. Default false.
+   * Whether frames, and the estimates that a ControlNet sees, may be decoded in overlapping tiles where memory is
+   * short. Each tile is normalised by itself, so the result differs slightly from that of whole frames. Default false.
    */
   readonly vaeTiling?: boolean | undefined;
   /** Whether to measure which kernels are the fastest, and where to keep that. Default: mode "off". */

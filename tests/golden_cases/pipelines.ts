@@ -89,7 +89,7 @@ function withTemporal<R>(
   return withGenerated(
     gpu,
     from,
-    (network) => withGenerated(gpu, vaeOf(entry), (vae) => use(new PictureGuide(network, vae))),
+    (network) => withGenerated(gpu, vaeOf(entry), (vae) => use(new PictureGuide(network, vae, null))),
   );
 }
 

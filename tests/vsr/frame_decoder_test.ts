@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
-import { FrameDecoder, tileBegins } from "../../src/vsr/frame_decoder.ts";
+import { FrameDecoder } from "../../src/vsr/frame_decoder.ts";
 import { loadNetwork } from "../../src/vsr/networks.ts";
 import { Pacer } from "../../src/vsr/pacer.ts";
 import { gpuTest } from "../_gpu_test.ts";
@@ -49,22 +49,6 @@ function largestStep(a: Uint16Array, b: Uint16Array): number {
   }
   return Math.max(...columns.slice(1).map((mean, i) => Math.abs(mean - columns[i]!)));
 }
-
-Deno.test("tileBegins() covers the axis with even overlaps of a quarter or more", () => {
-  assert.deepEqual(tileBegins(40, 64), [0]);
-  assert.deepEqual(tileBegins(64, 64), [0]);
-  assert.deepEqual(tileBegins(65, 64), [0, 1]);
-  assert.deepEqual(tileBegins(320, 128), [0, 96, 192]);
-  for (let size = 33; size < 400; size++) {
-    const begins = tileBegins(size, 32);
-    assert.equal(begins[0], 0);
-    assert.equal(begins.at(-1), size - 32);
-    const gaps = begins.slice(1).map((begin, i) => begin - begins[i]!);
-    assert.ok(Math.max(...gaps) <= 24, `${size}: ${gaps}`);
-    // Else three tiles would share a pixel while they fade, and weights would not sum to one.
-    assert.ok(gaps.length < 2 || Math.min(...gaps) >= 8, `${size}: ${gaps}`);
-  }
-});
 
 gpuTest("FrameDecoder gives the same bytes where one tile covers the frame", async (gpu) => {
   assert.deepEqual(await decode(gpu, 64), await decode(gpu, null));

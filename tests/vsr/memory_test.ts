@@ -10,8 +10,13 @@ import { parseVAEConfig } from "../../src/checkpoint/vae_config.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { CLIPTextModel } from "../../src/models/clip_text.ts";
 import type { WeightOptions } from "../../src/nn/weights.ts";
-import { fitMemory, type FittedPlan, type MemoryWishes } from "../../src/vsr/memory_limit.ts";
-import type { TextOutline } from "../../src/vsr/memory_plan.ts";
+import {
+  fitMemory,
+  type FittedPlan,
+  initialSettings,
+  type MemoryWishes,
+} from "../../src/vsr/memory_limit.ts";
+import { planMemory, type TextOutline } from "../../src/vsr/memory_plan.ts";
 import { BUILDERS, type ModelOutline } from "../../src/vsr/networks.ts";
 import { generatedWeights } from "../generated_weights.ts";
 import { loadIndex } from "../golden_file.ts";
@@ -56,17 +61,22 @@ function fullSize(temporal: "dgafnet" | "controlnet"): ModelOutline {
   return outline;
 }
 
-/** The plan for 24 frames from 320×180 to 1280×720. */
+/** 24 frames from 320×180 to 1280×720. */
+const CLIP = { height: 180, width: 320, bitDepths: Array<8>(24).fill(8) };
+
+/** A prompt that is encoded already. */
+const TEXT: TextOutline = { shapes: [PROMPT], encoded: 0 };
+
+/** The plan for the clip. */
 function plan(
   wishes: Partial<MemoryWishes> = {},
-  { temporal = "dgafnet", text = { shapes: [PROMPT], encoded: 0 } }: {
+  { temporal = "dgafnet", text = TEXT }: {
     temporal?: "dgafnet" | "controlnet";
     text?: TextOutline;
   } = {},
 ): FittedPlan {
-  const clip = { height: 180, width: 320, bitDepths: Array<8>(24).fill(8) };
   return fitMemory(GPU, fullSize(temporal), {
-    clip,
+    clip: CLIP,
     steps: 30,
     text,
     wishes: { precision: "f32", vaeTiling: false, ...wishes },
@@ -106,6 +116,12 @@ Deno.test("full-size StableVSR needs at most 6.4 GB of GPU memory for 1280×720,
     f16 = gigabytes(plan({ precision: "f16" }, { temporal: "controlnet" }));
   assertBetween(f32.sample, 6, 6.4);
   assertBetween(f16.sample, 4, 4.3);
+});
+
+Deno.test("full-size StableVSR needs 1 GB less where it decodes in tiles of 512 pixels", () => {
+  const settings = { ...initialSettings(GPU, { precision: "f16" }), tile: 128 };
+  const { stages } = planMemory(GPU, fullSize("controlnet"), { clip: CLIP, steps: 30, text: TEXT, settings });
+  assertBetween(stages.find(({ stage }) => stage === "sample")!.total / 1e9, 3, 3.3);
 });
 
 // Two evaluations of the UNet share their memory, and DGAFNet runs once for both. A batch of two would take 1.2 GB more.
