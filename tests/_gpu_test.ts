@@ -3,29 +3,30 @@ import { Recorder } from "../src/gpu/recorder.ts";
 import type { Tensor } from "../src/gpu/tensor.ts";
 import { signal } from "./generated.ts";
 
-let shared: Gpu | null = null;
+/** The devices that tests of one file share, by their options. */
+const shared = new Map<string, Gpu>();
 
 /**
- * A test with a device; any GPU error during it fails it. Tests of one file share the device, unless they ask for
- * special options. Without an adapter the test fails: nothing is skipped.
+ * A test with a device; any GPU error during it fails it. Tests of one file with the same options share the device.
+ * Without an adapter the test fails: nothing is skipped.
  */
-export function gpuTest(name: string, body: (gpu: Gpu) => Promise<void>, options?: GpuOptions): void {
+export function gpuTest(
+  name: string,
+  body: (gpu: Gpu) => Promise<void>,
+  options: GpuOptions = {},
+): void {
   Deno.test(name, async () => {
-    if (options) {
-      using gpu = await Gpu.open({ allowCpu: true, ...options });
-      await gpu.scoped(name, () => body(gpu));
-      await gpu.done();
-      return;
-    }
-    const gpu = shared ??= await Gpu.open({ allowCpu: true });
+    const key = JSON.stringify(options);
+    const gpu = shared.get(key) ?? await Gpu.open({ allowCpu: true, ...options });
+    shared.set(key, gpu);
     await gpu.scoped(name, () => body(gpu));
     await gpu.done();
   });
 }
 
 Deno.test.afterAll(() => {
-  shared?.close();
-  shared = null;
+  for (const gpu of shared.values()) gpu.close();
+  shared.clear();
 });
 
 /**
