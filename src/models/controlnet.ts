@@ -2,10 +2,17 @@ import type { ControlNetConfig } from "../checkpoint/controlnet_config.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Conv2d } from "../nn/conv2d.ts";
-import { DownBlock, MidBlock } from "../nn/unet_blocks.ts";
+import { type DownBlock, MidBlock } from "../nn/unet_blocks.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Guidance } from "./unet.ts";
-import { attentionOf, timeChannels, TimeInputs } from "./unet_trunk.ts";
+import {
+  attentionOf,
+  blockCommon,
+  downAttention,
+  downBlocks,
+  residualConv,
+  TimeInputs,
+} from "./unet_trunk.ts";
 
 /** Inputs of ControlNet beside latent, frame and picture. */
 export interface ControlNetInputs {
@@ -70,12 +77,6 @@ export class ControlNet {
   constructor(w: Weights, config: ControlNetConfig, latentChannels: number) {
     const { block_out_channels: channels, in_channels, layers_per_block: layers } = config;
     const first = channels[0]!, last = channels.length - 1;
-    const common = {
-      layers,
-      timeChannels: timeChannels(config),
-      groups: config.norm_num_groups,
-      eps: config.norm_eps,
-    };
     this.config = config;
     this.time = new TimeInputs(w, config);
     this.conv_in = new Conv2d(w.at("conv_in"), {
@@ -89,26 +90,18 @@ export class ControlNet {
       channels: config.conditioning_embedding_out_channels,
       out: first,
     });
-    this.down_blocks = channels.map((out, i) =>
-      new DownBlock(w.at("down_blocks").at(i), {
-        ...common,
-        in: channels[Math.max(i - 1, 0)]!,
-        out,
-        attention: config.down_block_types[i] === "CrossAttnDownBlock2D" ? attentionOf(config, i) : null,
-        downsample: i < last,
-      })
-    );
+    this.down_blocks = downBlocks(w, config, { attention: (level) => downAttention(config, level) });
     this.mid_block = new MidBlock(w.at("mid_block"), {
-      ...common,
+      ...blockCommon(config),
       channels: channels[last]!,
       attention: { ...attentionOf(config, last), onlyCrossAttention: false },
       resnets: 2,
     });
     const skips = channels.flatMap((count, i) => Array<number>(layers + (i < last ? 1 : 0)).fill(count));
     this.controlnet_down_blocks = [first, ...skips].map((count, k) =>
-      pointwise(w.at("controlnet_down_blocks").at(k), count)
+      residualConv(w.at("controlnet_down_blocks").at(k), count)
     );
-    this.controlnet_mid_block = pointwise(w.at("controlnet_mid_block"), channels[last]!);
+    this.controlnet_mid_block = residualConv(w.at("controlnet_mid_block"), channels[last]!);
   }
 
   /**
@@ -138,8 +131,4 @@ export class ControlNet {
       mid: (residual) => this.controlnet_mid_block.forward(rec, mid, { scale, residual }),
     };
   }
-}
-
-function pointwise(w: Weights, channels: number): Conv2d {
-  return new Conv2d(w, { in: channels, out: channels, kernel: 1 });
 }

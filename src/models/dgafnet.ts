@@ -2,10 +2,10 @@ import type { DGAFNetConfig } from "../checkpoint/dgafnet_config.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Conv2d } from "../nn/conv2d.ts";
-import { DownBlock, MidBlock, UpBlock } from "../nn/unet_blocks.ts";
+import { type DownBlock, MidBlock, type UpBlock } from "../nn/unet_blocks.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Guidance } from "./unet.ts";
-import { timeChannels, TimeInputs, upBlockSkips } from "./unet_trunk.ts";
+import { blockCommon, downBlocks, residualConv, TimeInputs, upBlocks } from "./unet_trunk.ts";
 
 /** Inputs of DGAFNet beside latent, frame and guide. */
 export interface DGAFNetInputs {
@@ -41,13 +41,6 @@ export class DGAFNet {
       layers_per_block: layers,
     } = config;
     const last = channels.length - 1;
-    const common = {
-      layers,
-      timeChannels: timeChannels(config),
-      groups: config.norm_num_groups,
-      eps: config.norm_eps,
-      attention: null,
-    };
     this.config = config;
     this.#label = w.label;
     this.time = new TimeInputs(w, config);
@@ -57,38 +50,23 @@ export class DGAFNet {
       kernel: 3,
       padding: 1,
     });
-    this.down_blocks = channels.map((out, i) =>
-      new DownBlock(w.at("down_blocks").at(i), {
-        ...common,
-        in: channels[Math.max(i - 1, 0)]!,
-        out,
-        downsample: i < last,
-      })
-    );
+    this.down_blocks = downBlocks(w, config, { attention: () => null });
     this.mid_block = new MidBlock(w.at("mid_block"), {
-      ...common,
+      ...blockCommon(config),
       channels: channels[last]!,
+      attention: null,
       resnets: config.mid_block_type === "MidBlock2D" ? 2 : 1,
     });
-    this.up_blocks = channels.map((_, i) => {
-      const level = last - i;
-      return new UpBlock(w.at("up_blocks").at(i), {
-        ...common,
-        previous: channels[Math.min(level + 1, last)]!,
-        skips: upBlockSkips(config, level),
-        out: channels[level]!,
-        upsample: level > 0,
-      });
-    });
+    this.up_blocks = upBlocks(w, config, { attention: () => null });
     const perLevel = (level: number, resnets: number, resample: boolean) =>
       Array<number>(resnets + (resample ? 1 : 0)).fill(channels[level]!);
     const down = channels.flatMap((_, i) => perLevel(i, layers, i < last));
     const up = channels.flatMap((_, i) => perLevel(last - i, layers + 1, i < last));
     this.dgafnet_down_blocks = [channels[0]!, ...down].map((c, k) =>
-      pointwise(w.at("dgafnet_down_blocks").at(k), c)
+      residualConv(w.at("dgafnet_down_blocks").at(k), c)
     );
-    this.dgafnet_mid_block = pointwise(w.at("dgafnet_mid_block"), channels[last]!);
-    this.dgafnet_up_blocks = up.map((c, k) => pointwise(w.at("dgafnet_up_blocks").at(k), c));
+    this.dgafnet_mid_block = residualConv(w.at("dgafnet_mid_block"), channels[last]!);
+    this.dgafnet_up_blocks = up.map((c, k) => residualConv(w.at("dgafnet_up_blocks").at(k), c));
   }
 
   /**
@@ -124,8 +102,4 @@ export class DGAFNet {
       up: (k, residual) => this.dgafnet_up_blocks[k]!.forward(rec, ups[k]!, { scale, residual }),
     };
   }
-}
-
-function pointwise(w: Weights, channels: number): Conv2d {
-  return new Conv2d(w, { in: channels, out: channels, kernel: 1 });
 }

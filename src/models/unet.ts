@@ -3,9 +3,9 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Conv2d } from "../nn/conv2d.ts";
 import { GroupNorm } from "../nn/group_norm.ts";
-import { DownBlock, MidBlock, UpBlock } from "../nn/unet_blocks.ts";
+import { type DownBlock, MidBlock, type UpBlock } from "../nn/unet_blocks.ts";
 import type { Weights } from "../nn/weights.ts";
-import { attentionOf, timeChannels, TimeInputs, upBlockSkips } from "./unet_trunk.ts";
+import { attentionOf, blockCommon, downAttention, downBlocks, TimeInputs, upBlocks } from "./unet_trunk.ts";
 
 /** Adds a temporal module's residuals to the UNet's feature maps, where it has any. */
 export interface Guidance {
@@ -43,15 +43,8 @@ export class UNet {
   readonly #label: string;
 
   constructor(w: Weights, config: UNetConfig) {
-    const {
-      block_out_channels: channels,
-      out_channels,
-      in_channels,
-      norm_num_groups: groups,
-      norm_eps: eps,
-    } = config;
-    const first = channels[0]!, last = channels.length - 1;
-    const common = { layers: config.layers_per_block, timeChannels: timeChannels(config), groups, eps };
+    const { block_out_channels: channels, out_channels, in_channels } = config;
+    const first = channels[0]!, last = channels.length - 1, common = blockCommon(config);
     this.config = config;
     this.#label = w.label;
     this.time = new TimeInputs(w, config);
@@ -61,33 +54,22 @@ export class UNet {
       kernel: 3,
       padding: 1,
     });
-    this.down_blocks = channels.map((out, i) =>
-      new DownBlock(w.at("down_blocks").at(i), {
-        ...common,
-        in: channels[Math.max(i - 1, 0)]!,
-        out,
-        attention: config.down_block_types[i] === "CrossAttnDownBlock2D" ? attentionOf(config, i) : null,
-        downsample: i < last,
-      })
-    );
+    this.down_blocks = downBlocks(w, config, { attention: (level) => downAttention(config, level) });
     this.mid_block = new MidBlock(w.at("mid_block"), {
       ...common,
       channels: channels[last]!,
       attention: { ...attentionOf(config, last), onlyCrossAttention: false },
       resnets: 2,
     });
-    this.up_blocks = channels.map((_, i) => {
-      const level = last - i;
-      return new UpBlock(w.at("up_blocks").at(i), {
-        ...common,
-        previous: channels[Math.min(level + 1, last)]!,
-        skips: upBlockSkips(config, level),
-        out: channels[level]!,
-        attention: config.up_block_types[i] === "CrossAttnUpBlock2D" ? attentionOf(config, level) : null,
-        upsample: level > 0,
-      });
+    this.up_blocks = upBlocks(w, config, {
+      attention: (level) =>
+        config.up_block_types[last - level] === "CrossAttnUpBlock2D" ? attentionOf(config, level) : null,
     });
-    this.conv_norm_out = new GroupNorm(w.at("conv_norm_out"), { channels: first, groups, eps });
+    this.conv_norm_out = new GroupNorm(w.at("conv_norm_out"), {
+      channels: first,
+      groups: common.groups,
+      eps: common.eps,
+    });
     this.conv_out = new Conv2d(w.at("conv_out"), { in: first, out: out_channels, kernel: 3, padding: 1 });
   }
 

@@ -2,12 +2,23 @@ import type { AttentionTrunkConfig, TrunkConfig } from "../checkpoint/unet_confi
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { TimestepEmbedding, timestepEmbedding } from "../nn/timestep_embedding.ts";
-import type { BlockAttention } from "../nn/unet_blocks.ts";
+import { Conv2d } from "../nn/conv2d.ts";
+import { type BlockAttention, DownBlock, type UNetCommon, UpBlock } from "../nn/unet_blocks.ts";
 import type { Weights } from "../nn/weights.ts";
 
 /** Channels of the time embedding. */
-export function timeChannels(config: TrunkConfig): number {
+function timeChannels(config: TrunkConfig): number {
   return 4 * config.block_out_channels[0]!;
+}
+
+/** What is the same in all blocks of a network. */
+export function blockCommon(config: TrunkConfig): UNetCommon {
+  return {
+    layers: config.layers_per_block,
+    timeChannels: timeChannels(config),
+    groups: config.norm_num_groups,
+    eps: config.norm_eps,
+  };
 }
 
 /** Attention at a level of the UNet or ControlNet, 0 being the finest. */
@@ -19,8 +30,56 @@ export function attentionOf(config: AttentionTrunkConfig, level: number): BlockA
   };
 }
 
+/** The same on the way down, where a block may have none. */
+export function downAttention(config: AttentionTrunkConfig, level: number): BlockAttention | null {
+  return config.down_block_types[level] === "CrossAttnDownBlock2D" ? attentionOf(config, level) : null;
+}
+
+/** The way down, from the finest level to the coarsest. */
+export function downBlocks(
+  w: Weights,
+  config: TrunkConfig,
+  { attention }: { readonly attention: (level: number) => BlockAttention | null },
+): DownBlock[] {
+  const channels = config.block_out_channels, last = channels.length - 1;
+  return channels.map((out, level) =>
+    new DownBlock(w.at("down_blocks").at(level), {
+      ...blockCommon(config),
+      in: channels[Math.max(level - 1, 0)]!,
+      out,
+      attention: attention(level),
+      downsample: level < last,
+    })
+  );
+}
+
+/** The way up, from the coarsest level to the finest. */
+export function upBlocks(
+  w: Weights,
+  config: TrunkConfig,
+  { attention }: { readonly attention: (level: number) => BlockAttention | null },
+): UpBlock[] {
+  const channels = config.block_out_channels, last = channels.length - 1;
+  return channels.map((_, i) => {
+    const level = last - i;
+    return new UpBlock(w.at("up_blocks").at(i), {
+      ...blockCommon(config),
+      previous: channels[Math.min(level + 1, last)]!,
+      skips: upBlockSkips(config, level),
+      out: channels[level]!,
+      attention: attention(level),
+      upsample: level > 0,
+    });
+  });
+}
+
+/** What makes a residual of a feature map: a 1×1 convolution. */
+export function residualConv(w: Weights, channels: number): Conv2d {
+  return new Conv2d(w, { in: channels, out: channels, kernel: 1 });
+}
+
 /** Channels of the skip connections that the up block of a level uses, in their order. */
-export function upBlockSkips(config: TrunkConfig, level: number): number[] {
+function upBlockSkips(config: TrunkConfig, level: number): number[] {
   const channels = config.block_out_channels;
   const same = Array<number>(config.layers_per_block).fill(channels[level]!);
   return [...same, channels[Math.max(level - 1, 0)]!];
