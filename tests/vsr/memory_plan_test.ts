@@ -82,19 +82,21 @@ Deno.test("Upscaler.plan() tells the peak of a StableVSR model where text guides
     });
   }));
 
-async function assertPlanned(model: string, clip: Clip, text: UpscaleOptions = {}): Promise<void> {
+interface PlannedOptions {
+  readonly text?: UpscaleOptions;
+  /** Which networks have weights on the GPU together, one set after the other. */
+  readonly networks?: readonly string[];
+}
+
+async function assertPlanned(model: string, clip: Clip, options: PlannedOptions = {}): Promise<void> {
   using upscaler = await Upscaler.open({ model, allowCpu: true });
-  await assertPlannedBy(upscaler, clip, text);
+  await assertPlannedBy(upscaler, clip, options);
 }
 
 async function assertPlannedBy(
   upscaler: Upscaler,
   { width, height, bitDepths }: Clip,
-  { text = {}, networks }: {
-    readonly text?: UpscaleOptions;
-    /** Which networks have weights on the GPU together, one set after the other. */
-    readonly networks?: readonly string[];
-  } = {},
+  { text = {}, networks }: PlannedOptions = {},
 ): Promise<void> {
   using tracked = trackNetworks();
   using meter = new BufferMeter();
