@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
+import type { Frame } from "../../src/media/frame.ts";
+import type { UpscaleOptions } from "../../src/vsr/clip_settings.ts";
 import { flowStage } from "../../src/vsr/flow_stage.ts";
 import { flowShape } from "../../src/vsr/flows.ts";
 import { FrameStore } from "../../src/vsr/frame_store.ts";
@@ -19,6 +21,11 @@ const NANO = new URL("../../weights/nano", import.meta.url).pathname;
 const SIZE = { width: 20, height: 14 };
 const CLIP = [0, 1, 2].map((i) => signalFrame(i, SIZE));
 const SETTINGS = { steps: 2, seed: 7 };
+
+/** The frames that an upscaler makes of the clip. */
+async function upscaledBy(upscaler: Upscaler, options: UpscaleOptions): Promise<Frame["data"][]> {
+  return await Array.fromAsync(upscaler.upscale(CLIP, options), ({ data }) => data);
+}
 
 Deno.test("flowStepOf() is 4 for DGAFNet, 1 for ControlNet and null for neither", () =>
   withStableVSR(async (folder) => {
@@ -53,9 +60,15 @@ Deno.test("Upscaler.upscale() of a StableVSR model guides, and goes on from flow
   withStableVSR((model) =>
     withTempDir(async (dir) => {
       using upscaler = await Upscaler.open({ model, allowCpu: true });
-      const expected = await Array.fromAsync(upscaler.upscale(CLIP, SETTINGS), ({ data }) => data);
-      const scaled = upscaler.upscale(CLIP, { ...SETTINGS, conditioningScale: 0 });
-      assert.notDeepEqual(await Array.fromAsync(scaled, ({ data }) => data), expected);
+      const expected = await upscaledBy(upscaler, SETTINGS);
+      const unguided = await upscaledBy(upscaler, { ...SETTINGS, conditioningScale: 0 });
+      assert.notDeepEqual(unguided, expected);
+      using dgaf = await Upscaler.open({ model: NANO, allowCpu: true });
+      assert.deepEqual(
+        await upscaledBy(dgaf, { ...SETTINGS, conditioningScale: 0 }),
+        unguided,
+        "the same UNet alone",
+      );
       const manifest = await upscaler.manifest({}, SETTINGS);
       assert.ok(Object.hasOwn(manifest.model, "controlnet/config.json"));
       assert.ok(Object.hasOwn(manifest.model, "controlnet/diffusion_pytorch_model.safetensors"));
