@@ -88,11 +88,11 @@ Deno.test("Upscaler.upscale() of a StableVSR model guides, and goes on from flow
         return { frames, first: events[0]! };
       }
       await until(({ stage, done }) => stage === "flow" && done === 1);
-      const second = await until(({ stage, done }) => stage === "sample" && done === 4);
+      const second = await until(({ stage, done }) => stage === "sample" && done === 1);
       assert.deepEqual([second.first.stage, second.first.done], ["flow", 1]);
       const { first, frames } = await until(() => false);
       assert.equal(first.stage, "sample");
-      assert.ok(first.done >= 4, `${first.done} frame-steps`);
+      assert.ok(first.done >= 1, `${first.done} frame-steps`);
       assert.deepEqual(frames, expected);
     })
   ));
