@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers";
 import { allocationError, GpuError, LimitError, lossError, NoAdapterError, toGpuError } from "./errors.ts";
 import { afterAllocation, beforeSubmit } from "./faults.ts";
-import { dropPadding, padChannels, Tensor } from "./tensor.ts";
+import { dropPadding, padChannels, Tensor, toHalves } from "./tensor.ts";
 
 /** How to choose and use a device. */
 export interface GpuOptions {
@@ -66,6 +66,9 @@ export const BINDING_ALIGNMENT = 256;
 // Deno 2.9 accepts this feature in requestDevice() though adapter.features does not list it (gfx-rs/wgpu#7813).
 const SUBGROUPS = "subgroups" as GPUFeatureName;
 
+/** Bytes that are written before they are waited for: until then the driver keeps a copy of them on the host. */
+export const QUEUED_BYTES: number = 64 * 2 ** 20;
+
 /** Finds the adapter WebGPU prefers for compute, or says what is missing. */
 export async function findAdapter(): Promise<GPUAdapter> {
   if (!navigator.gpu) throw new NoAdapterError("Cannot use WebGPU: this runtime has no navigator.gpu");
@@ -90,6 +93,8 @@ export class Gpu {
   #error: GpuError | null = null;
   /** What the GPU was given to do last: what a lost device leaves undone. */
   #doing = "run GPU work";
+  /** Bytes written since `flushWrites()` waited. */
+  #queuedBytes = 0;
   readonly #lost: Promise<never>;
 
   private constructor(device: GPUDevice, facts: AdapterFacts) {
@@ -248,6 +253,15 @@ export class Gpu {
     }
     const buffer = this.allocate(tensor), at = tensor.storage.byteOffset + byteOffset;
     this.device.queue.writeBuffer(buffer, at, data as Float32Array<ArrayBuffer>);
+    this.#queuedBytes += data.byteLength;
+  }
+
+  /** Waits where `QUEUED_BYTES` were written, or more; to be called after each of many writes. */
+  async flushWrites(): Promise<void> {
+    if (this.#queuedBytes < QUEUED_BYTES) return;
+    this.#queuedBytes = 0;
+    this.submit(() => {}, "write to buffers"); // what is written waits for the next submission
+    await this.done();
   }
 
   /** Frees a persistent tensor's memory. */
@@ -339,17 +353,6 @@ export class Gpu {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-function toHalves(data: Float32Array, label: string): Float16Array {
-  const halves = new Float16Array(data);
-  const large = halves.findIndex((v) => !Number.isFinite(v));
-  if (large >= 0) {
-    throw new RangeError(
-      `Cannot store "${label}" as f16: it holds ${data[large]}, beyond 65504; use precision f32`,
-    );
-  }
-  return halves;
 }
 
 interface SubgroupSizes {

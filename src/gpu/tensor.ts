@@ -115,3 +115,15 @@ export function dropPadding(padded: Float32Array, shape: readonly number[]): Flo
   }
   return data;
 }
+
+/** Values rounded to f16. Throws `RangeError`, which names the tensor `label`, where one becomes infinite. */
+export function toHalves(data: Float32Array, label: string): Float16Array {
+  const halves = new Float16Array(data);
+  const large = halves.findIndex((v) => !Number.isFinite(v));
+  if (large >= 0) {
+    throw new RangeError(
+      `Cannot store "${label}" as f16: it holds ${data[large]}, beyond 65504; use precision f32`,
+    );
+  }
+  return halves;
+}

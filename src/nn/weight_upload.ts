@@ -8,9 +8,6 @@ import { padChannels, type StoredValues, type Tensor } from "../gpu/tensor.ts";
 /** From here on numbers round to infinity in f16. */
 const HALF_OVERFLOW = 65_520;
 
-/** Bytes that are written before the GPU is waited for: until then the driver keeps a copy of them. */
-export const QUEUED_BYTES: number = 64 * 2 ** 20;
-
 /** A part of a tensor on its way to the GPU. */
 export interface PartToPack {
   readonly values: StoredValues;
@@ -46,7 +43,6 @@ export class WeightUpload {
   readonly #gpu: Gpu;
   readonly #converted = new Scratch();
   readonly #packed = new Scratch();
-  #queuedBytes = 0;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -72,21 +68,13 @@ export class WeightUpload {
         write: (packed, at) => this.#write(tensor, { packed, at }),
       });
     }
-    if (this.#queuedBytes >= QUEUED_BYTES) await this.finish();
-  }
-
-  /** Waits until the GPU has all that was written. */
-  async finish(): Promise<void> {
-    this.#queuedBytes = 0;
-    this.#gpu.submit(() => {}, "upload weights");
-    await this.#gpu.done();
+    await this.#gpu.flushWrites();
   }
 
   #write(tensor: Tensor, { packed, at }: { readonly packed: StoredValues; readonly at: number }): void {
     const channels = tensor.size(-1);
     const padded = channels % 4 ? padChannels(packed, [packed.length / channels, channels]) : packed;
     this.#gpu.writeRaw(tensor, padded, { byteOffset: at * padded.BYTES_PER_ELEMENT });
-    this.#queuedBytes += padded.byteLength;
   }
 }
 

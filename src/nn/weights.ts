@@ -1,10 +1,17 @@
+import { PART_VALUES } from "../checkpoint/weight_parts.ts";
 import type { WeightUse } from "../checkpoint/weight_view.ts";
-import type { Gpu } from "../gpu/device.ts";
+import { type Gpu, QUEUED_BYTES } from "../gpu/device.ts";
 import { type DType, Tensor } from "../gpu/tensor.ts";
 import { type Packing, type PartToPack, WeightUpload } from "./weight_upload.ts";
 
 /** Memory for what is derived from parameters, e.g. transformed filters, that small networks may always take. */
 const DERIVED_BYTES = { f32: 2 ** 26, f16: 2 ** 25 } as const;
+
+/**
+ * Host memory for a value of a part: as stored, in this part and the next, converted, packed. Float32 needs no
+ * conversion, and float16 half the memory as stored.
+ */
+const LOAD_BYTES_PER_VALUE = 12;
 
 /** How a network uses memory; nothing but `precision` changes its results. */
 export interface WeightOptions {
@@ -20,8 +27,8 @@ export interface WeightOptions {
 interface Ledger {
   readonly parameters: Tensor[];
   readonly derived: Tensor[];
-  /** Values of the checkpoint's largest tensor. */
-  largest: number;
+  /** Values of the largest part that is read at once. */
+  largestPart: number;
   /** While loading. */
   upload?: WeightUpload | undefined;
 }
@@ -51,7 +58,7 @@ export class Weights {
     gpu: Gpu,
     view: WeightRequests,
     label: string,
-    { ledger = { parameters: [], derived: [], largest: 0 }, ...options }: WeightOptions & {
+    { ledger = { parameters: [], derived: [], largestPart: 0 }, ...options }: WeightOptions & {
       readonly ledger?: Ledger;
     } = {},
   ) {
@@ -99,9 +106,9 @@ export class Weights {
       new Tensor(shape, `${this.label}.${name}`, { dtype: matrix ? this.precision : "f32" })
     );
     this.#ledger.parameters.push(...tensors);
-    this.#ledger.largest = Math.max(this.#ledger.largest, shape.reduce((a, b) => a * b, 1));
-    const targets = packings.map(({ pack }, i) => ({ tensor: tensors[i]!, pack }));
     const { unit = Infinity } = packings[0]!;
+    this.#expect(shape, unit);
+    const targets = packings.map(({ pack }, i) => ({ tensor: tensors[i]!, pack }));
     this.#view.tensor(name, shape, { unit, use: (part) => this.#ledger.upload!.write(part, targets) });
     return tensors;
   }
@@ -118,6 +125,7 @@ export class Weights {
 
   /** Asks for a tensor that stays in host memory; `use` gets its values. */
   host(name: string, shape: readonly number[], use: (data: Float32Array) => void): void {
+    this.#expect(shape, Infinity);
     this.#view.tensor(name, shape, { use: ({ values }) => use(new Float32Array(values)) });
   }
 
@@ -140,7 +148,6 @@ export class Weights {
     await this.gpu.scoped(`upload weights of "${this.label}"`, async () => {
       this.#ledger.upload = new WeightUpload(this.gpu);
       await this.#view.load();
-      await this.#ledger.upload.finish();
       this.#ledger.upload = undefined;
     });
   }
@@ -155,9 +162,11 @@ export class Weights {
     return this.keepDerived ? bytes(this.#ledger.derived) : 0;
   }
 
-  /** Values of the largest tensor asked of the checkpoint. */
-  get largestTensor(): number {
-    return this.#ledger.largest;
+  /** Host memory that `load()` takes, what the driver keeps for it included, in bytes. */
+  get loadBytes(): number {
+    const { parameters, largestPart } = this.#ledger;
+    const queued = QUEUED_BYTES + Float32Array.BYTES_PER_ELEMENT * largestPart;
+    return LOAD_BYTES_PER_VALUE * largestPart + Math.min(queued, bytes(parameters));
   }
 
   /** Gives all parameters memory without values, for trials of speed. */
@@ -170,10 +179,20 @@ export class Weights {
     const { parameters, derived } = this.#ledger;
     for (const tensor of [...parameters, ...derived]) this.gpu.free(tensor);
   }
+
+  /** Notes that a tensor is read in parts of `unit` values. */
+  #expect(shape: readonly number[], unit: number): void {
+    const part = Math.min(product(shape), Math.max(unit, PART_VALUES));
+    this.#ledger.largestPart = Math.max(this.#ledger.largestPart, part);
+  }
 }
 
 function asIs({ values, begin, write }: PartToPack): void {
   write(values, begin);
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
 }
 
 function bytes(tensors: readonly Tensor[]): number {

@@ -50,7 +50,7 @@ export async function embedPrompts(
 
 /**
  * Encodes `prompts`, one or more, with the tokenizer and text encoder of a model folder. The encoder's weights are on
- * the GPU only meanwhile; its table of embeddings, 200 MB for CLIP, passes through host memory.
+ * the GPU only meanwhile.
  * Throws MissingModelError if there are no weights, CheckpointError if they cannot be used or do not fit.
  */
 export async function encodePrompts(

@@ -65,6 +65,7 @@ export class FrameStore implements Clip {
     new Uint8Array(words.buffer).set(bytes);
     const packed = this.#gpu.tensor(packedPixelsShape({ height, width, bitDepth }), `frame ${this.count}`);
     this.#gpu.writeRaw(packed, words);
+    await this.#gpu.flushWrites();
     this.#frames.push({ packed, bitDepth, blank: isBlank(frame, BLANK_TOLERANCE) });
   }
 

@@ -184,6 +184,7 @@ async function load(gpu: Gpu, job: JobStore, state: StateFile): Promise<Map<stri
     for (const [key, shape] of state.shapes) {
       const { buffer } = await file.readBytes(key);
       tensors.set(key, gpu.tensor(shape, key, new Float32Array(buffer)));
+      await gpu.flushWrites();
     }
     return tensors;
   } catch (error) {

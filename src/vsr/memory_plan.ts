@@ -87,12 +87,10 @@ export interface MemoryPlan {
   readonly text: TextOutline;
   /** GPU memory of the stage that needs most. */
   readonly peakBytes: number;
-  /** Host memory besides the runtime and the driver: the larger of a weight being loaded and frames being written. */
+  /** Host memory besides the runtime, for what takes most: weights being loaded, frames being written, a job being kept. */
   readonly hostBytes: number;
 }
 
-/** A value of a weight as read, as f32, packed for the kernels. */
-const HOST_BYTES_PER_WEIGHT = 12;
 /** Copies of an output frame on its way: read back, handed out, in the encoder, encoded. */
 const HOST_FRAMES = 4;
 /** Values of a check that is read back: one, padded. */
@@ -144,13 +142,14 @@ export function planMemory(
     total("sample", { ...sample, frames, flows, latents, readBack: savedBytes(latents, latentBytes) }),
     total("decode", { ...decode, frames, flows: 0, latents }),
   ];
-  const largest = Math.max(...[encode, flow, sample, decode].map((part) => part?.largestTensor ?? 0));
+  const loadBytes = Math.max(...[encode, flow, sample, decode].map((part) => part?.loadBytes ?? 0));
+  const keptBytes = Math.max(...stages.map(({ readBack }) => readBack)) / 2; // the other half is on the GPU
   const outputBytes = Math.max(...clip.bitDepths) / 8 * 3 * 16 * pixels;
   return {
     stages,
     text,
     peakBytes: Math.max(...stages.map((stage) => stage.total)),
-    hostBytes: Math.max(HOST_BYTES_PER_WEIGHT * largest, HOST_FRAMES * outputBytes),
+    hostBytes: Math.max(loadBytes, HOST_FRAMES * outputBytes, keptBytes),
   };
 }
 
@@ -175,7 +174,8 @@ export type KnownStages = Map<string, StageParts>;
 
 /** The part of a stage's memory that goes when it ends. */
 interface StageParts extends Pick<StageMemory, "weights" | "derived" | "plans" | "inputs" | "flops"> {
-  readonly largestTensor: number;
+  /** Host memory while the weights are loaded, one network after the other. */
+  readonly loadBytes: number;
 }
 
 function framesBytes(gpu: Gpu, { height, width, bitDepths }: ClipOutline): number {
@@ -329,18 +329,18 @@ function savedBytes(byteLength: number, one: number): number {
 
 function weightBytes(
   all: readonly Weights[],
-): Pick<StageParts, "weights" | "derived" | "largestTensor"> {
+): Pick<StageParts, "weights" | "derived" | "loadBytes"> {
   const derived = all.reduce((sum, w) => sum + w.derivedBytes, 0);
   return {
     weights: all.reduce((sum, w) => sum + w.byteLength, 0) - derived,
     derived,
-    largestTensor: Math.max(...all.map((w) => w.largestTensor)),
+    loadBytes: Math.max(...all.map((w) => w.loadBytes)),
   };
 }
 
 function total(
   stage: StageMemory["stage"],
-  { largestTensor: _, ...parts }: StageParts & Pick<StageMemory, "frames" | "flows" | "latents" | "readBack">,
+  { loadBytes: _, ...parts }: StageParts & Pick<StageMemory, "frames" | "flows" | "latents" | "readBack">,
 ): StageMemory {
   const { flops, ...memory } = parts;
   return { stage, ...memory, total: Object.values(memory).reduce((a, b) => a + b, 0), flops };

@@ -152,7 +152,7 @@ const NETWORKS: Readonly<Record<string, (w: Weights) => unknown>> = {
 for (const [label, build] of Object.entries(NETWORKS)) {
   Deno.test(`isHalved() tells the tensors that ${label} keeps as f16`, () => {
     const view = new WeightView(new MemorySource({}));
-    const ledger = { parameters: [] as Tensor[], derived: [], largest: 0 };
+    const ledger = { parameters: [] as Tensor[], derived: [], largestPart: 0 };
     build(new Weights({} as Gpu, view, label, { precision: "f16", ledger })); // a device would be used only in load()
     const kept = ledger.parameters.filter(({ dtype }) => dtype === "f16");
     const wanted = view.problems().flatMap((problem) => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import type { Gpu } from "../../src/gpu/device.ts";
+import { type Gpu, QUEUED_BYTES } from "../../src/gpu/device.ts";
 import { Tensor } from "../../src/gpu/tensor.ts";
 import { copyTensor, FrameStore } from "../../src/vsr/frame_store.ts";
 import { assertAllClose } from "../_assert.ts";
 import { gpuTest } from "../_gpu_test.ts";
+import { meterQueue } from "../_meter_queue.ts";
 import { signalFrame } from "./_signal_frame.ts";
 import { trackBuffers } from "./_track_buffers.ts";
 
@@ -83,4 +84,17 @@ gpuTest("FrameStore.isBlank() is true for noise of a few levels and false for a 
   await store.add({ ...size, bitDepth: 8, data: noise });
   await store.add(signalFrame(0, size));
   assert.deepEqual([store.isBlank(0), store.isBlank(1)], [true, false]);
+});
+
+gpuTest("FrameStore.add() queues 64 MiB of frames, however many there are", async (gpu) => {
+  const size = { width: 4096, height: 512 };
+  using store = new FrameStore(gpu, size);
+  using queue = meterQueue();
+  const frame = signalFrame(0, { ...size, bitDepth: 16 });
+  for (let i = 0; i < 8; i++) await store.add(frame);
+  assert.ok(queue.writtenBytes >= 8 * frame.data.byteLength); // and the parameters of a plan
+  assert.ok(
+    queue.mostQueuedBytes < QUEUED_BYTES + frame.data.byteLength,
+    `${queue.mostQueuedBytes} bytes queued`,
+  );
 });

@@ -1,5 +1,5 @@
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import type { Gpu } from "../../src/gpu/device.ts";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { type Gpu, QUEUED_BYTES } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { JobFolder } from "../../src/vsr/job_folder.ts";
 import {
@@ -14,6 +14,7 @@ import {
 import { makeManifest } from "../../src/vsr/manifest.ts";
 import { readTensors } from "../../src/vsr/read_tensors.ts";
 import { gpuTest, signalTensor } from "../_gpu_test.ts";
+import { meterQueue } from "../_meter_queue.ts";
 import { withTempDir } from "../media/with_temp_dir.ts";
 
 const FLOW_SHAPE = [1, 3, 5, 2], LATENT_SHAPE = [1, 3, 5, 4];
@@ -70,6 +71,20 @@ jobTest(
     strictEqual(await loadPrompts(job, { shape: [3, 2], count: 2 }), null);
   },
 );
+
+jobTest("loadSamples() queues 64 MiB of latents, however many there are", async (gpu, job) => {
+  const shape = [1, 512, 2048, 4], clean = gpu.tensor(shape, "clean", new Float32Array(2 ** 22).fill(1));
+  const latents = Array<Tensor>(5).fill(clean);
+  await saveSamples(gpu, job, { done: 5, latents, clean });
+  using queue = meterQueue();
+  const kept = await loadSamples(gpu, job, { shape, count: 5 });
+  strictEqual(queue.writtenBytes, 6 * clean.storage.byteLength);
+  ok(
+    queue.mostQueuedBytes < QUEUED_BYTES + clean.storage.byteLength,
+    `${queue.mostQueuedBytes} bytes queued`,
+  );
+  for (const tensor of [...kept!.latents, kept!.clean, clean]) gpu.free(tensor);
+});
 
 jobTest("loadFlows() joins what saveFlows() kept in several goes", async (gpu, job) => {
   const { forward, backward } = flowsOf(gpu, 3);
