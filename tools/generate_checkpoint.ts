@@ -50,7 +50,7 @@ class NotedRequests implements WeightRequests {
 /** Names and shapes of a part's tensors. */
 export function tensorShapes(part: PartLayout): Map<string, readonly number[]> {
   const shapes = new Map<string, readonly number[]>();
-  part.build(new Weights({} as Gpu, new NotedRequests(shapes), "generated")); // a device would be used only in load()
+  part.build(new Weights({ facts: {} } as Gpu, new NotedRequests(shapes), "generated")); // a device would be used only in load()
   return shapes;
 }
 

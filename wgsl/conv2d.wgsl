@@ -71,8 +71,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           let e = l * WORKGROUP + local;
           if (W_EVEN || e < W_SIZE) {
             // Beyond the last channel these are weights of the next tap: the input there is 0.
-            let value = weight[min(w_at + l * (WORKGROUP / BN4) * w_column.stride, w_last)];
-            w_tile[e / BN4][local % BN4 / LANES_N][local % LANES_N] = unpack_weight(value);
+            let value = load_weight(min(w_at + l * (WORKGROUP / BN4) * w_column.stride, w_last));
+            w_tile[e / BN4][local % BN4 / LANES_N][local % LANES_N] = value;
           }
         }
         w_at += 4u * BK4 * w_column.stride;

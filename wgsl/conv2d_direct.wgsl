@@ -41,7 +41,7 @@ fn main(
       for (var kx = 0u; kx < KW; kx++) { // @unroll
         for (var k = 0u; k < CHANNELS; k++) { // @unroll
           for (var j = 0u; j < TC4; j++) { // @unroll
-            let wk = unpack_weight(weight[weight_row + kx * tap + k * panel.stride + j]);
+            let wk = load_weight(weight_row + kx * tap + k * panel.stride + j);
             for (var p = 0u; p < PX; p++) { // @unroll
               sum[p * TC4 + j] += v[p * STRIDE + kx][k] * wk;
             }

@@ -48,7 +48,7 @@ fn main(
     for (var c = 0u; c < params.in_channels4; c++) {
       var w: array<vec4<f32>, LOADS>;
       for (var l = 0u; l < LOADS; l++) { // @unroll
-        w[l] = unpack_weight(weight[weight_row + weight_offset[l]]);
+        w[l] = load_weight(weight_row + weight_offset[l]);
       }
       var v: array<vec4<f32>, COLUMNS>;
       for (var i = 0u; i < COLUMNS; i++) { // @unroll

@@ -41,7 +41,7 @@ fn main(
       for (var c = 0u; c < params.in_channels4; c++) {
         var w: array<vec4<f32>, LOADS>;
         for (var l = 0u; l < LOADS; l++) { // @unroll
-          w[l] = unpack_weight(weight[weight_row + weight_offset[l]]);
+          w[l] = load_weight(weight_row + weight_offset[l]);
         }
         var v: array<vec4<f32>, TP>;
         for (var p = 0u; p < TP; p++) { // @unroll

@@ -40,9 +40,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first = group.x * BM;
   let column = group.y * BN4;
   let a_begin = params.a_base + group.z * params.rows * params.inner4;
-  let b_begin = params.b_base + group.z * 4u * params.inner4 * params.columns4;
+  let b_begin = params.weight_base + group.z * 4u * params.inner4 * params.columns4;
 
-  // What this thread stages: one vec4 of some rows of a, and one of some rows of b.
+  // What this thread stages: one vec4 of some rows of a, and one of some rows of the weights.
   let a_k4 = local % BK4;
   var a_row: array<u32, A_LOADS>;
   for (var l = 0u; l < A_LOADS; l++) { // @unroll
@@ -70,8 +70,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var l = 0u; l < B_LOADS; l++) { // @unroll
         let e = l * WORKGROUP + local;
         if (B_EVEN || e < B_SIZE) {
-          let value = b[min(b_at + l * (WORKGROUP / BN4) * b_column.stride, b_last)];
-          b_tile[e / BN4][local % BN4 / LANES_N][local % LANES_N] = unpack_weight(value);
+          let value = load_weight(min(b_at + l * (WORKGROUP / BN4) * b_column.stride, b_last));
+          b_tile[e / BN4][local % BN4 / LANES_N][local % LANES_N] = value;
         }
       }
       b_at += 4u * BK4 * b_column.stride;

@@ -35,13 +35,13 @@ fn main(
   for (var l = 0u; l < LOADS; l++) { // @unroll
     offset[l] = (l * SUBGROUP + lane) / TC4 * panel.stride + (l * SUBGROUP + lane) % TC4 + panel.at;
   }
-  var b_row = params.b_base + group.z * 4u * params.inner4 * params.columns4;
+  var b_row = params.weight_base + group.z * 4u * params.inner4 * params.columns4;
   for (var begin = 0u; begin < params.inner4; begin += BLOCK4) {
     var sum = array<vec4<f32>, TP * TC4>();
     for (var k4 = begin; k4 < min(begin + BLOCK4, params.inner4); k4++) {
       var w: array<vec4<f32>, LOADS>;
       for (var l = 0u; l < LOADS; l++) { // @unroll
-        w[l] = unpack_weight(b[b_row + offset[l]]);
+        w[l] = load_weight(b_row + offset[l]);
       }
       var v: array<vec4<f32>, TP>;
       for (var p = 0u; p < TP; p++) { // @unroll

@@ -16,7 +16,7 @@ struct Params {
   u_base: u32,
 }
 
-@group(0) @binding(0) var<storage, read> weight: array<Weight>;
+const WEIGHT: u32 = 0u;
 @group(0) @binding(1) var<storage, read_write> u: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -50,9 +50,9 @@ fn main(
   var rows: array<array<vec4<f32>, 6>, 3>;
   for (var r = 0u; r < 3u; r++) { // @unroll
     rows[r] = transform(array<vec4<f32>, 3>(
-      unpack_weight(weight[w + 3u * r * tap]),
-      unpack_weight(weight[w + (3u * r + 1u) * tap]),
-      unpack_weight(weight[w + (3u * r + 2u) * tap]),
+      load_weight(w + 3u * r * tap),
+      load_weight(w + (3u * r + 1u) * tap),
+      load_weight(w + (3u * r + 2u) * tap),
     ));
   }
   let matrix = params.total_channels * params.columns4;

@@ -1,7 +1,9 @@
 import { setImmediate } from "node:timers";
 import { allocationError, GpuError, LimitError, lossError, NoAdapterError, toGpuError } from "./errors.ts";
 import { afterAllocation, beforeSubmit } from "./faults.ts";
-import { dropPadding, padChannels, Tensor, toHalves } from "./tensor.ts";
+import { requestDevice } from "./request_device.ts";
+import { dropPadding, padChannels, Tensor, TEXTURE_ROW, toHalves } from "./tensor.ts";
+import { textureDescriptor, writeTexture } from "./texture.ts";
 
 /** How to choose and use a device. */
 export interface GpuOptions {
@@ -38,6 +40,8 @@ export interface AdapterFacts {
   readonly maxBindingBytes: number;
   /** Largest buffer. */
   readonly maxBufferBytes: number;
+  /** Largest height of a texture. */
+  readonly maxTextureRows: number;
   /** Workgroup memory. */
   readonly maxWorkgroupBytes: number;
   /** Invocations per workgroup. */
@@ -62,9 +66,6 @@ export interface Tuning {
 
 /** Offsets of bindings and of tensors inside arenas; WebGPU's default for both alignments. */
 export const BINDING_ALIGNMENT = 256;
-
-// Deno 2.9 accepts this feature in requestDevice() though adapter.features does not list it (gfx-rs/wgpu#7813).
-const SUBGROUPS = "subgroups" as GPUFeatureName;
 
 /** Bytes that are written before they are waited for: until then the driver keeps a copy of them on the host. */
 export const QUEUED_BYTES: number = 64 * 2 ** 20;
@@ -139,6 +140,7 @@ export class Gpu {
       maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
       maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
       maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxTextureDimension2D: limits.maxTextureDimension2D,
     };
     const { device, subgroups } = await requestDevice(
       adapter,
@@ -157,6 +159,7 @@ export class Gpu {
       float16: wanted.includes("shader-f16"),
       maxBindingBytes: Math.min(options.maxBindingBytes ?? Infinity, limits.maxStorageBufferBindingSize),
       maxBufferBytes: limits.maxBufferSize,
+      maxTextureRows: limits.maxTextureDimension2D,
       maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
       maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     });
@@ -207,22 +210,36 @@ export class Gpu {
         `Cannot allocate "${label}": ${byteLength} bytes, this GPU allows ${this.facts.maxBufferBytes} per buffer`,
       );
     }
-    // A scope of its own, about 4 µs, is what tells which allocation failed.
+    const make = () => this.device.createBuffer({ size: byteLength, usage, label });
+    return this.#allocate(make, { label, byteLength });
+  }
+
+  /** A scope of its own for each allocation, about 4 µs, is what tells which one failed. */
+  #allocate<T extends GPUBuffer | GPUTexture>(
+    make: () => T,
+    what: { readonly label: string; readonly byteLength: number },
+  ): T {
     this.device.pushErrorScope("out-of-memory");
-    const buffer = this.device.createBuffer({ size: byteLength, usage, label });
+    const made = make();
     const scope = this.device.popErrorScope();
-    const injected = afterAllocation(buffer);
+    const injected = afterAllocation(made);
     scope.then((error) => {
       const failure = injected ?? error;
-      if (failure) this.#error ??= allocationError(failure, { label, byteLength });
+      if (failure) this.#error ??= allocationError(failure, what);
     });
-    return buffer;
+    return made;
   }
 
   /** Gives a persistent tensor its memory, zero-filled, if it has none yet. */
-  allocate(tensor: Tensor): GPUBuffer {
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return tensor.storage.buffer ??= this.createBuffer(tensor.storage.byteLength, usage, tensor.label);
+  allocate(tensor: Tensor): void {
+    const { storage, label } = tensor, { byteLength } = storage;
+    if (tensor.inTexture) {
+      const make = () => this.device.createTexture(textureDescriptor(tensor));
+      storage.texture ??= this.#allocate(make, { label, byteLength });
+    } else {
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+      storage.buffer ??= this.createBuffer(byteLength, usage, label);
+    }
   }
 
   /** A persistent tensor with memory of its own; filled with `data` (unpadded, row-major) if given. */
@@ -251,8 +268,11 @@ export class Gpu {
         `Cannot write "${tensor.label}": ${data.byteLength} bytes at ${byteOffset} into ${tensor.storage.byteLength}`,
       );
     }
-    const buffer = this.allocate(tensor), at = tensor.storage.byteOffset + byteOffset;
-    this.device.queue.writeBuffer(buffer, at, data as Float32Array<ArrayBuffer>);
+    this.allocate(tensor);
+    const { buffer, texture, byteOffset: begin } = tensor.storage, { queue } = this.device;
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (texture) writeTexture(queue, texture, { data: bytes, byteOffset, vec4Bytes: tensor.vec4Bytes });
+    else queue.writeBuffer(buffer!, begin + byteOffset, bytes);
     this.#queuedBytes += data.byteLength;
   }
 
@@ -267,7 +287,8 @@ export class Gpu {
   /** Frees a persistent tensor's memory. */
   free(tensor: Tensor): void {
     tensor.storage.buffer?.destroy();
-    tensor.storage.buffer = null;
+    tensor.storage.texture?.destroy();
+    tensor.storage.buffer = tensor.storage.texture = null;
   }
 
   /** Encodes with `body` and submits. Does not wait. Errors say "Cannot WHAT: ...". */
@@ -297,9 +318,19 @@ export class Gpu {
 
   /** Waits for and returns a tensor's bytes as stored, channel padding included. */
   async readRaw(tensor: Tensor): Promise<ArrayBuffer> {
-    const { buffer, byteOffset, byteLength } = tensor.storage;
-    if (!buffer) throw new GpuError("validation", `Cannot read "${tensor.label}": it has no memory`);
-    return await this.readBuffer(buffer, { byteOffset, byteLength, label: tensor.label });
+    const { buffer, texture, byteOffset, byteLength } = tensor.storage, { label } = tensor;
+    if (texture) {
+      const bytesPerRow = TEXTURE_ROW * tensor.vec4Bytes;
+      const bytes = await this.#readBack({ byteLength, label }, (encoder, staging) => {
+        encoder.copyTextureToBuffer({ texture }, { buffer: staging, bytesPerRow }, [
+          texture.width,
+          texture.height,
+        ]);
+      });
+      return bytes.slice(0, tensor.vec4s * tensor.vec4Bytes);
+    }
+    if (!buffer) throw new GpuError("validation", `Cannot read "${label}": it has no memory`);
+    return await this.readBuffer(buffer, { byteOffset, byteLength, label });
   }
 
   /** Waits for and returns a tensor's values, row-major, without padding. */
@@ -320,13 +351,20 @@ export class Gpu {
       readonly label?: string;
     },
   ): Promise<ArrayBuffer> {
+    return await this.#readBack({ byteLength, label }, (encoder, staging) => {
+      encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, byteLength);
+    });
+  }
+
+  async #readBack(
+    { byteLength, label }: { readonly byteLength: number; readonly label: string },
+    copy: (encoder: GPUCommandEncoder, staging: GPUBuffer) => void,
+  ): Promise<ArrayBuffer> {
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const staging = this.createBuffer(byteLength, usage, `read-back of ${label}`);
     try {
       const what = `read back "${label}" of ${byteLength} bytes`;
-      this.submit((encoder) => {
-        encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, byteLength);
-      }, what);
+      this.submit((encoder) => copy(encoder, staging), what);
       await this.orLost(this.#map(staging, what));
       await this.#settled(); // the device may have been lost before the copy was made
       return staging.getMappedRange().slice(0);
@@ -358,34 +396,4 @@ export class Gpu {
 interface SubgroupSizes {
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
-}
-
-async function requestDevice(
-  adapter: GPUAdapter,
-  features: GPUFeatureName[],
-  requiredLimits: Record<string, number>,
-  trySubgroups: boolean,
-): Promise<{ device: GPUDevice; subgroups: boolean }> {
-  if (trySubgroups) {
-    try {
-      const device = await adapter.requestDevice({
-        requiredFeatures: [...features, SUBGROUPS],
-        requiredLimits,
-      });
-      return { device, subgroups: true };
-    } catch {
-      // This adapter has no subgroups: go on without.
-    }
-  }
-  try {
-    const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
-    return { device, subgroups: false };
-  } catch (cause) {
-    const { description } = adapter.info;
-    throw new GpuError(
-      "lost",
-      `Cannot open "${description}": ${cause}. Run the same command again; if this repeats, update the GPU driver`,
-      { cause },
-    );
-  }
 }

@@ -1,3 +1,5 @@
+import { fillMemory } from "./texture.ts";
+
 // Faults for tests of what happens when the GPU fails. Nothing here does anything unless a test calls injectFaults().
 
 /** What is to go wrong. Submits and allocations are counted from 1, over all devices. */
@@ -33,7 +35,7 @@ class ActiveFaults implements FaultCounts {
   allocations = 0;
   poisoned = 0;
   readonly #faults: Faults;
-  readonly #buffers = new Set<GPUBuffer>();
+  readonly #buffers = new Set<GPUBuffer | GPUTexture>();
 
   constructor(faults: Faults) {
     this.#faults = faults;
@@ -45,12 +47,12 @@ class ActiveFaults implements FaultCounts {
     const { poisonAtSubmit = Infinity } = this.#faults;
     if (this.submits < poisonAtSubmit || this.poisoned > 0) return;
     for (const buffer of this.#buffers) {
-      device.queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4).fill(NAN_WORD));
+      fillMemory(device, buffer, NAN_WORD);
       this.poisoned++;
     }
   }
 
-  afterAllocation(buffer: GPUBuffer): GPUError | null {
+  afterAllocation(buffer: GPUBuffer | GPUTexture): GPUError | null {
     this.allocations++;
     if (buffer.label === this.#faults.poisonLabel) this.#buffers.add(buffer);
     if (!this.#strikes(this.allocations, this.#faults.failAllocation)) return null;
@@ -78,6 +80,6 @@ export function beforeSubmit(device: GPUDevice): void {
 }
 
 /** To be called after each allocation; returns the error that a test wants. */
-export function afterAllocation(buffer: GPUBuffer): GPUError | null {
+export function afterAllocation(buffer: GPUBuffer | GPUTexture): GPUError | null {
   return active?.afterAllocation(buffer) ?? null;
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Gpu } from "./device.ts";
-import type { DType } from "./tensor.ts";
+import type { DType, StorageKind } from "./tensor.ts";
+import { TEXTURE_FORMATS } from "./texture.ts";
 import { specialise, unroll } from "./unroll.ts";
 
 export type Access = "read" | "write" | "read_write";
@@ -17,10 +18,10 @@ export interface KernelDeclaration {
   /** Whole `wgsl/lib/*.wgsl` files put before the source. */
   readonly library?: readonly string[];
   /**
-   * Bindings that may hold packed f16: for each, the library that declares its element type and converts, by storage
-   * type. The recorder chooses by the tensor that is bound.
+   * Bindings that may hold packed f16 or a texture: for each, the library that declares the binding and reads it, by
+   * how it is stored. The recorder chooses by the tensor that is bound.
    */
-  readonly storage?: Readonly<Record<string, Readonly<Record<DType, string>>>>;
+  readonly storage?: Readonly<Record<string, Readonly<Record<StorageKind, string>>>>;
   /** Storage buffers in binding order. `write` and `read_write` are both `read_write` in WGSL. */
   readonly bindings: Readonly<Record<string, Access>>;
   /** Members of `struct Params`, in order; bound last, as a uniform. */
@@ -64,7 +65,9 @@ export class Kernel {
   /** The WGSL that is compiled for a set of constants. */
   text(constants: Constants): string {
     const { library = [], storage = {}, source } = this.declaration;
-    const conversions = Object.entries(storage).map(([name, by]) => by[(constants[name] ?? "f32") as DType]);
+    const conversions = Object.entries(storage).map(([name, by]) =>
+      by[(constants[name] ?? "f32") as StorageKind]
+    );
     const values = Object.entries(constants).filter(([name]) => !(name in storage));
     return unroll(specialise([...conversions, ...library, source].join("\n"), Object.fromEntries(values)));
   }
@@ -126,11 +129,10 @@ async function build(gpu: Gpu, kernel: Kernel, constants: Constants): Promise<Co
   const label = variantName(kernel, constants);
   const code = kernel.text(constants);
   const { device } = gpu;
-  const { bindings } = kernel.declaration;
   const entries: GPUBindGroupLayoutEntry[] = kernel.bindingNames.map((name, binding) => ({
     binding,
     visibility: GPUShaderStage.COMPUTE,
-    buffer: { type: bindings[name] === "read" ? "read-only-storage" : "storage" },
+    ...bindingType(kernel, name, constants),
   }));
   if (kernel.paramNames.length) {
     entries.push({
@@ -157,6 +159,13 @@ async function build(gpu: Gpu, kernel: Kernel, constants: Constants): Promise<Co
     });
     return { pipeline, layout };
   });
+}
+
+function bindingType(kernel: Kernel, name: string, constants: Constants): Partial<GPUBindGroupLayoutEntry> {
+  const { bindings, storage = {} } = kernel.declaration;
+  const [dtype, texture] = name in storage ? String(constants[name] ?? "f32").split("_") : [];
+  if (texture) return { storageTexture: { access: "read-only", format: TEXTURE_FORMATS[dtype as DType] } };
+  return { buffer: { type: bindings[name] === "read" ? "read-only-storage" : "storage" } };
 }
 
 function describe(code: string, message: GPUCompilationMessage | undefined): string | undefined {

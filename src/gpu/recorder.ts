@@ -21,7 +21,7 @@ import { type Layout, layOut, matchArenas } from "./layout.ts";
 import { compile, type CompiledKernel, type Kernel, variantName } from "./kernel.ts";
 import { Plan, type PlanNode } from "./plan.ts";
 import { timeNodes } from "./profile.ts";
-import { type Storage, Tensor } from "./tensor.ts";
+import { type Storage, type StorageKind, Tensor } from "./tensor.ts";
 
 /** Bytes of an arena above which the next one is begun. */
 const MAX_ARENA_BYTES = 2 ** 31 - BINDING_ALIGNMENT;
@@ -70,7 +70,7 @@ export class Recorder {
     }
     for (const [name, bound] of Object.entries(dispatch.bindings)) {
       const bytes = byteLength(bound);
-      if (bytes > maxBindingBytes) {
+      if (bytes > maxBindingBytes && !tensorOf(bound)?.inTexture) {
         throw new LimitError(
           `Cannot run ${kernel.name} "${dispatch.label}": binding "${name}" has ${bytes} bytes, this GPU binds ${maxBindingBytes}`,
         );
@@ -84,7 +84,7 @@ export class Recorder {
         `Cannot run ${kernel.name} "${dispatch.label}": workgroups [${dispatch.workgroups}], 1 to 65535 wanted`,
       );
     }
-    const constants = { ...dispatch.constants, ...packedBindings(kernel, dispatch) };
+    const constants = { ...dispatch.constants, ...storageKinds(kernel, dispatch) };
     this.#target.push({ ...dispatch, constants, kernel });
   }
 
@@ -236,7 +236,7 @@ export class Recorder {
     const contests = new Map<string, Contest>();
     const prepare = async (at: number, choice: Choice, variant: Variant) => {
       const dispatch = dispatchOf(choice, variant), { kernel } = variant;
-      const constants = { ...dispatch.constants, ...packedBindings(kernel, dispatch) };
+      const constants = { ...dispatch.constants, ...storageKinds(kernel, dispatch) };
       const compiled = await compile(gpu, kernel, constants);
       const index = this.#setup.length + this.#step.length + at;
       return bindNode(gpu, { ...dispatch, kernel, constants }, { ...compiled, ...shared, index });
@@ -319,24 +319,27 @@ function paramsBytes(nodes: number): number {
   return Math.max(1, nodes) * BINDING_ALIGNMENT;
 }
 
-/** For each binding given packed f16, which the kernel must allow, the constant that says so. */
-function packedBindings(kernel: Kernel, { bindings, label }: Dispatch): Record<string, "f16"> {
-  const packed: Record<string, "f16"> = {};
+/** For each binding given packed f16 or a texture, which the kernel must allow, the constant that says so. */
+function storageKinds(kernel: Kernel, { bindings, label }: Dispatch): Record<string, StorageKind> {
+  const kinds: Record<string, StorageKind> = {};
   for (const [name, bound] of Object.entries(bindings)) {
-    if (tensorOf(bound)?.dtype !== "f16") continue;
+    const tensor = tensorOf(bound);
+    if (!tensor || tensor.storageKind === "f32") continue;
     if (!kernel.declaration.storage?.[name]) {
-      throw new TypeError(`Cannot run ${kernel.name} "${label}": "${name}" is packed f16, f32 wanted`);
+      const problem = tensor.inTexture ? "in a texture, a buffer wanted" : "packed f16, f32 wanted";
+      throw new TypeError(`Cannot run ${kernel.name} "${label}": "${name}" is ${problem}`);
     }
-    packed[name] = "f16";
+    kinds[name] = tensor.storageKind;
   }
-  return packed;
+  return kinds;
 }
 
-function resource(node: Node, name: string, nothing: GPUBuffer): GPUBufferBinding {
+function resource(node: Node, name: string, nothing: GPUBuffer): GPUBindingResource {
   const bound = node.bindings[name]!;
   const tensor = tensorOf(bound);
   if (!tensor) return { buffer: nothing };
-  const { buffer, byteOffset } = tensor.storage;
+  const { buffer, texture, byteOffset } = tensor.storage;
+  if (texture) return texture.createView();
   if (!buffer) {
     throw new TypeError(
       `Cannot bind "${tensor.label}" to "${name}" of "${node.label}": it was never given data`,

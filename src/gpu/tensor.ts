@@ -4,6 +4,8 @@ export interface Storage {
   readonly byteLength: number;
   /** Set once memory exists: at upload for persistent tensors, when a plan is finished for virtual ones. */
   buffer: GPUBuffer | null;
+  /** Set instead of `buffer` for a tensor that is kept in a texture. */
+  texture?: GPUTexture | null;
   /** First byte inside `buffer`, a multiple of 256. */
   byteOffset: number;
 }
@@ -13,6 +15,12 @@ export type DType = "f32" | "f16";
 
 /** Values of a tensor in memory: of "f32" themselves, of "f16" their bits. */
 export type StoredValues = Float32Array | Uint16Array;
+
+/** How values are stored, and whether in a texture. */
+export type StorageKind = DType | `${DType}_texture`;
+
+/** `vec4`s in a row of a texture that holds a tensor; wgsl/lib/weight_*_texture.wgsl have the same number. */
+export const TEXTURE_ROW = 512;
 
 /** Bytes of four values. */
 const VEC4_BYTES = { f32: 16, f16: 8 } as const;
@@ -27,17 +35,25 @@ export class Tensor {
   readonly shape: readonly number[];
   readonly label: string;
   readonly dtype: DType;
+  /** Whether it is kept in a texture, which software adapters read faster; only weights may be, and as a whole. */
+  readonly inTexture: boolean;
   readonly storage: Storage;
 
   constructor(
     shape: readonly number[],
     label: string,
-    { dtype = "f32", storage }: { readonly dtype?: DType; readonly storage?: Storage } = {},
+    { dtype = "f32", inTexture = false, storage }: {
+      readonly dtype?: DType;
+      readonly inTexture?: boolean;
+      readonly storage?: Storage;
+    } = {},
   ) {
     if (shape.length === 0 || shape.some((d) => !Number.isSafeInteger(d) || d < 1)) {
       throw new RangeError(`Cannot make tensor "${label}": shape [${shape}] needs positive integers`);
     }
-    const byteLength = VEC4_BYTES[dtype] * vec4Count(shape);
+    const vec4s = vec4Count(shape);
+    const stored = inTexture ? TEXTURE_ROW * Math.ceil(vec4s / TEXTURE_ROW) : vec4s;
+    const byteLength = VEC4_BYTES[dtype] * stored;
     if (storage && storage.byteLength !== byteLength) {
       throw new RangeError(
         `Cannot view "${label}" as [${shape}]: storage has ${storage.byteLength} bytes, the shape needs ${byteLength}`,
@@ -46,6 +62,7 @@ export class Tensor {
     this.shape = shape;
     this.label = label;
     this.dtype = dtype;
+    this.inTexture = inTexture;
     this.storage = storage ?? { byteLength, buffer: null, byteOffset: 0 };
   }
 
@@ -65,7 +82,12 @@ export class Tensor {
 
   /** All `vec4`s of the tensor. */
   get vec4s(): number {
-    return this.storage.byteLength / this.vec4Bytes;
+    return vec4Count(this.shape);
+  }
+
+  /** How its values are stored. */
+  get storageKind(): StorageKind {
+    return this.inTexture ? `${this.dtype}_texture` : this.dtype;
   }
 
   /** Bytes of a `vec4`. */

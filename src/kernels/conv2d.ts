@@ -229,7 +229,7 @@ export function conv2d(rec: Recorder, x: Tensor, options: Conv2dOptions): Tensor
     ];
     rec.runOneOf(variants, {
       label,
-      key: `conv2d ${weight.dtype} ${y.shape.join("x")} of ${filter.join("x")} by ${stride}`,
+      key: `conv2d ${weight.storageKind} ${y.shape.join("x")} of ${filter.join("x")} by ${stride}`,
       work: rows * outChannels * kernelHeight * kernelWidth * x.size(-1),
       constants: { ACTIVATION: ACTIVATIONS[activation === "relu" ? "none" : activation] },
       bindings: {

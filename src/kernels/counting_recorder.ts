@@ -51,7 +51,7 @@ export class CountingRecorder extends Recorder {
   }
 
   #multiplyAdds(kernel: string, { bindings, params, constants = {}, workgroups }: Dispatch): number {
-    const channels = (name: string) => channelsOf(bindings[name]);
+    const channels = (name: string) => channelsOf(bindings[name], `binding "${name}" of ${kernel}`);
     const p = (name: string) => numberOf(params[name], `param "${name}" of ${kernel}`);
     switch (kernel) {
       case "conv2d":
@@ -74,7 +74,7 @@ export class CountingRecorder extends Recorder {
       case "gemm":
       case "gemm_subgroup":
         if (this.#winogradChannels > 0) return 0;
-        return workgroups[2] * p("rows") * 4 * p("inner4") * channels("b");
+        return workgroups[2] * p("rows") * 4 * p("inner4") * channels("weight");
       case "attention":
       case "attention_subgroup":
         return 2 * workgroups[2] * p("rows") * p("keys") * channels("q");
@@ -94,8 +94,9 @@ function numberOf(value: number | string | undefined, what: string): number {
   throw new TypeError(`Cannot count operations: ${what} is ${value}, a number is wanted`);
 }
 
-function channelsOf(bound: Bound | undefined): number {
-  if (!bound) return 0;
+function channelsOf(bound: Bound | undefined, what: string): number {
+  if (bound === undefined) throw new TypeError(`Cannot count operations: there is no ${what}`);
+  if (bound === null) return 0;
   return (bound instanceof Tensor ? bound : bound.tensor).size(-1);
 }
 

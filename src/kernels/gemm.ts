@@ -14,15 +14,15 @@ import { gemmCandidates, subgroupTiles, workgroupTiles } from "./tuning.ts";
 
 const shared = {
   library: [panelsLibrary, io],
-  storage: { b: weightStorage },
-  bindings: { a: "read", b: "read", c: "write" },
+  storage: { weight: weightStorage },
+  bindings: { a: "read", weight: "read", c: "write" },
   params: {
     rows: "u32",
     inner4: "u32",
     columns4: "u32",
     panel4: "u32",
     a_base: "u32",
-    b_base: "u32",
+    weight_base: "u32",
     c_base: "u32",
   },
 } as const;
@@ -83,16 +83,16 @@ export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly 
     }));
     rec.runOneOf(variants, {
       label,
-      key: `gemm ${b.dtype} ${[...a.shape, columns].join("x")}`,
+      key: `gemm ${b.storageKind} ${[...a.shape, columns].join("x")}`,
       work: matrices * rows * inner * columns,
-      bindings: { a: aBand.bound, b: bBand.bound, c: cBand.bound },
+      bindings: { a: aBand.bound, weight: bBand.bound, c: cBand.bound },
       params: {
         rows,
         inner4: inner / 4,
         columns4: c.channels4,
         panel4: Math.ceil(panelColumns(columns) / 4),
         a_base: aBand.base,
-        b_base: bBand.base,
+        weight_base: bBand.base,
         c_base: cBand.base,
       },
     });

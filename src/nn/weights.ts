@@ -1,7 +1,8 @@
 import { PART_VALUES } from "../checkpoint/weight_parts.ts";
 import type { WeightUse } from "../checkpoint/weight_view.ts";
 import { type Gpu, QUEUED_BYTES } from "../gpu/device.ts";
-import { type DType, Tensor } from "../gpu/tensor.ts";
+import { type DType, Tensor, vec4Count } from "../gpu/tensor.ts";
+import { prefersTexture } from "../kernels/tuning.ts";
 import { type Packing, type PartToPack, WeightUpload } from "./weight_upload.ts";
 
 /** Memory for what is derived from parameters, e.g. transformed filters, that small networks may always take. */
@@ -102,8 +103,11 @@ export class Weights {
 
   /** Asks for tensor `name` of `shape` (PyTorch order), packed in one or several ways, one GPU tensor for each. */
   split(name: string, shape: readonly number[], packings: readonly Packing[]): Tensor[] {
-    const tensors = packings.map(({ shape, matrix }) =>
-      new Tensor(shape, `${this.label}.${name}`, { dtype: matrix ? this.precision : "f32" })
+    const tensors = packings.map(({ shape, matrix = false }) =>
+      new Tensor(shape, `${this.label}.${name}`, {
+        dtype: matrix ? this.precision : "f32",
+        inTexture: matrix && prefersTexture(this.gpu.facts, vec4Count(shape)),
+      })
     );
     this.#ledger.parameters.push(...tensors);
     const { unit = Infinity } = packings[0]!;

@@ -128,7 +128,7 @@ async function findInPlan(
 async function findBadInput(gpu: Gpu, plan: Plan, node: PlanNode): Promise<Tensor | null> {
   const written = new Set(plan.nodes.flatMap(({ writes }) => writes.map(({ tensor }) => tensor.storage)));
   for (const slice of node.reads.filter(({ tensor }) => !written.has(tensor.storage))) {
-    const view = viewOf(slice);
+    const view = slice.tensor.inTexture ? slice.tensor : viewOf(slice);
     const bytes = await gpu.readRaw(view);
     const values = view.dtype === "f16" ? new Float16Array(bytes) : new Float32Array(bytes);
     if (!values.every(Number.isFinite)) return slice.tensor;

@@ -153,7 +153,7 @@ for (const [label, build] of Object.entries(NETWORKS)) {
   Deno.test(`isHalved() tells the tensors that ${label} keeps as f16`, () => {
     const view = new WeightView(new MemorySource({}));
     const ledger = { parameters: [] as Tensor[], derived: [], largestPart: 0 };
-    build(new Weights({} as Gpu, view, label, { precision: "f16", ledger })); // a device would be used only in load()
+    build(new Weights({ facts: {} } as Gpu, view, label, { precision: "f16", ledger })); // a device would be used only in load()
     const kept = ledger.parameters.filter(({ dtype }) => dtype === "f16");
     const wanted = view.problems().flatMap((problem) => {
       const [, name, sizes] = /^missing: "(.+)", wanted \[([\d, ]*)\]$/.exec(problem)!;

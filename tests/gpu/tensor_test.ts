@@ -102,3 +102,32 @@ gpuTest("Gpu.read() refuses a tensor without memory", async (gpu) => {
     message: 'Cannot read "x": it has no memory',
   });
 });
+
+gpuTest(
+  "Gpu.read() gives back what Gpu.write() put into a texture, with rows in part and padding",
+  async (gpu) => {
+    for (const dtype of ["f32", "f16"] as const) {
+      for (const shape of [[1, 3], [4, 512], [513, 7], [2, 700, 5]]) {
+        const x = new Tensor(shape, "x", { dtype, inTexture: true });
+        const rows = Math.ceil(x.vec4s / 512);
+        assert.equal(x.storage.byteLength, 512 * rows * x.vec4Bytes);
+        const data = Float32Array.from(new Float16Array(signal(`texture ${shape}`, shape)));
+        gpu.write(x, data);
+        assert.deepEqual(await gpu.read(x), data);
+        assert.equal(x.storage.texture!.height, rows);
+        gpu.free(x);
+        assert.equal(x.storage.texture, null);
+      }
+    }
+  },
+);
+
+gpuTest("Gpu.writeRaw() writes a texture in parts that begin and end within rows", async (gpu) => {
+  const x = new Tensor([2100, 4], "x", { inTexture: true });
+  const data = signal("parts", [2100, 4]);
+  for (const [from, to] of [[1300, 2100], [0, 100], [100, 1300]] as const) {
+    gpu.writeRaw(x, data.subarray(4 * from, 4 * to), { byteOffset: 16 * from });
+  }
+  assert.deepEqual(await gpu.read(x), data);
+  gpu.free(x);
+});

@@ -21,8 +21,11 @@ Deno.test("kernel names are distinct and each wgsl file belongs to a kernel", ()
 for (const kernel of kernels) {
   Deno.test(`${kernel.name}: bindings and params of the WGSL are the declared ones`, () => {
     const code = kernel.text({});
-    const bound = [...code.matchAll(/@group\(0\) @binding\((\d+)\) var<(\w+)(?:, (\w+))?> (\w+)/g)];
-    assert.deepEqual(bound.map((b) => Number(b[1])), bound.map((_, i) => i));
+    const place = ([, at]: RegExpExecArray) =>
+      Number(at === "WEIGHT" ? code.match(/const WEIGHT: u32 = (\d+)u;/)?.[1] : at);
+    const bound = [...code.matchAll(/@group\(0\) @binding\((\w+)\) var<(\w+)(?:, (\w+))?> (\w+)/g)]
+      .sort((a, b) => place(a) - place(b));
+    assert.deepEqual(bound.map(place), bound.map((_, i) => i));
     const storage = bound.filter((b) => b[2] === "storage");
     const declared = Object.entries(kernel.declaration.bindings);
     assert.deepEqual(

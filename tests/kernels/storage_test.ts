@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Tensor } from "../../src/gpu/tensor.ts";
+import { type DType, Tensor } from "../../src/gpu/tensor.ts";
 import { packPanels } from "../../src/kernels/panels.ts";
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
 import { scale } from "../../src/kernels/elementwise.ts";
@@ -11,23 +11,31 @@ import { weight as generatedWeight } from "../generated.ts";
 import { conv2dReference } from "../reference/conv2d.ts";
 import { gemmReference } from "../reference/gemm.ts";
 
-/** Weights as f16 stores them. */
-function rounded(values: Float32Array): Float32Array {
-  return Float32Array.from(new Float16Array(values));
+const STORED = {
+  "f32 in a texture": { dtype: "f32", inTexture: true },
+  "packed f16": { dtype: "f16" },
+  "packed f16 in a texture": { dtype: "f16", inTexture: true },
+} as const;
+const VARIANTS = { subgroups: undefined, "workgroup memory": { subgroups: false } };
+
+/** Weights as they are stored. */
+function stored(values: Float32Array, dtype: DType): Float32Array {
+  return dtype === "f16" ? Float32Array.from(new Float16Array(values)) : values;
 }
 
 for (
-  const [variant, options] of [["subgroups", undefined], ["workgroup memory", { subgroups: false }]] as const
+  const [variant, kind] of Object.keys(VARIANTS).flatMap((v) => Object.keys(STORED).map((k) => [v, k]))
 ) {
+  const options = VARIANTS[variant as keyof typeof VARIANTS], storage = STORED[kind as keyof typeof STORED];
+
   gpuTest(
-    `convolutions with packed f16 weights equal the loop over rounded weights with ${variant}`,
+    `convolutions with weights as ${kind} equal the loop over these with ${variant}`,
     async (gpu) => {
       const shape: [number, number, number, number] = [1, 9, 14, 20], weightShape = [18, 20, 3, 3] as const;
       const values = generatedWeight("conv.weight", [...weightShape]);
       const [x, xData] = signalTensor(gpu, "x", shape);
-      const weight = new Tensor(packedConv2dShape(weightShape), "weight", { dtype: "f16" });
+      const weight = new Tensor(packedConv2dShape(weightShape), "weight", storage);
       gpu.write(weight, packConv2dWeight(values, weightShape));
-      assert.equal(weight.storage.byteLength, 2 * 9 * 20 * 20); // 18 output channels are stored as 20
       const filter = new Tensor(winogradFilterShape(20, 18), "filter");
       const [direct, winograd] = await evaluate(gpu, (rec) => {
         rec.once(() => winogradFilter(rec, [weight], { filter, label: "filter" }));
@@ -39,7 +47,7 @@ for (
       const { y } = conv2dReference({
         x: xData,
         shape,
-        weight: rounded(values),
+        weight: stored(values, weight.dtype),
         weightShape: [...weightShape],
         pad: { top: 1, left: 1, bottom: 1, right: 1 },
       });
@@ -50,16 +58,16 @@ for (
   );
 
   gpuTest(
-    `gemm() with packed f16 on the right equals the loop over rounded values with ${variant}`,
+    `gemm() with ${kind} on the right equals the loop over its values with ${variant}`,
     async (gpu) => {
       const [a, aData] = signalTensor(gpu, "a", [3, 33, 20]);
-      const b = new Tensor([3, 20, 36], "b", { dtype: "f16" });
+      const b = new Tensor([3, 20, 36], "b", storage);
       const bData = generatedWeight("b", [3, 20, 36]);
       gpu.write(b, packPanels(bData, { rows: 20, columns: 36 }));
       const [c] = await evaluate(gpu, (rec) => gemm(rec, a, b, { label: "product" }));
       assertAllClose(
         c!,
-        gemmReference(aData, rounded(bData), { batch: 3, rows: 33, inner: 20, columns: 36 }),
+        gemmReference(aData, stored(bData, b.dtype), { batch: 3, rows: 33, inner: 20, columns: 36 }),
         TOLERANCE.f32,
       );
     },
@@ -78,5 +86,14 @@ gpuTest("packed f16 is refused where a kernel reads f32, and where a value does 
   await assert.rejects(
     evaluate(gpu, (rec) => scale(rec, x, { factor: 2, label: "double" })),
     /Cannot run elementwise "double": "a" is packed f16, f32 wanted/,
+  );
+});
+
+gpuTest("a texture is refused where a kernel reads a buffer", async (gpu) => {
+  const x = new Tensor([1, 4], "x", { inTexture: true });
+  gpu.write(x, Float32Array.of(1, 2, 3, 4));
+  await assert.rejects(
+    evaluate(gpu, (rec) => scale(rec, x, { factor: 2, label: "double" })),
+    /Cannot run elementwise "double": "a" is in a texture, a buffer wanted/,
   );
 });

@@ -5,6 +5,7 @@ import {
   directCandidates,
   gemmCandidates,
   type GemmVariant,
+  prefersTexture,
   prefersVolume,
   prefersWinograd,
   subgroupTiles,
@@ -21,6 +22,7 @@ const HARDWARE: AdapterFacts = {
   float16: true,
   maxBindingBytes: 2 ** 27,
   maxBufferBytes: 2 ** 28,
+  maxTextureRows: 16_384,
   maxWorkgroupBytes: 32768,
   maxInvocations: 256,
 };
@@ -214,6 +216,13 @@ Deno.test("directCandidates() gives the size that the constants compute", () => 
   for (const { constants, runPixels, tileColumns4, tileRuns } of directCandidates(HARDWARE, STEM)) {
     assert.deepEqual([runPixels, tileColumns4, tileRuns], [constants.PX, constants.TC4, 64]);
   }
+});
+
+Deno.test("prefersTexture() wants software with subgroups, and a texture that can be so high", () => {
+  const choice = (facts: AdapterFacts, vec4s: number) => prefersTexture(facts, vec4s);
+  assert.deepEqual([SOFTWARE, WITHOUT_SUBGROUPS, HARDWARE].map((f) => choice(f, 100)), [true, false, false]);
+  const most = 512 * SOFTWARE.maxTextureRows;
+  assert.deepEqual([choice(SOFTWARE, most), choice(SOFTWARE, most + 1)], [true, false]);
 });
 
 Deno.test("prefersWinograd() wants more channels where the rival computes runs", () => {

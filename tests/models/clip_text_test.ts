@@ -49,7 +49,7 @@ Deno.test("CLIPTextModel wants transformers' tensors, and leaves position_ids in
     "text_model.embeddings.position_ids": { shape: [1, 9], dtype: "I64", data: Array(9).fill(0) },
   });
   const view = new WeightView(source);
-  new CLIPTextModel(new Weights({} as Gpu, view, "text_encoder"), CONFIG, [[1]]);
+  new CLIPTextModel(new Weights({ facts: {} } as Gpu, view, "text_encoder"), CONFIG, [[1]]);
   const problems = view.problems();
   assert.equal(problems.length, 2 + 2 * 16 + 2);
   const layer = "text_model.encoder.layers.1";
@@ -68,7 +68,7 @@ Deno.test("CLIPTextModel wants transformers' tensors, and leaves position_ids in
 Deno.test("CLIPTextModel refuses prompts that it cannot encode", () => {
   const build = (prompts: number[][], config = CONFIG) => () =>
     new CLIPTextModel(
-      new Weights({} as Gpu, new WeightView(new MemorySource({})), "text_encoder"),
+      new Weights({ facts: {} } as Gpu, new WeightView(new MemorySource({})), "text_encoder"),
       config,
       prompts,
     );
@@ -98,7 +98,7 @@ Deno.test("The largest CLIPTextModel of any configuration has no weight of 2 GiB
     max_position_embeddings: 1024,
   }, "f.json");
   const view = new WeightView(new MemorySource({}));
-  new CLIPTextModel(new Weights({} as Gpu, view, "text_encoder"), config, [[1]]);
+  new CLIPTextModel(new Weights({ facts: {} } as Gpu, view, "text_encoder"), config, [[1]]);
   const sizes = view.problems().map((problem) => {
     const shape = /wanted \[([\d, ]+)\]$/.exec(problem)![1]!;
     return 4 * shape.split(", ").reduce((product, size) => product * Number(size), 1);

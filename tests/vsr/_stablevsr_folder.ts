@@ -54,7 +54,7 @@ export async function withStableVSR(use: (folder: string) => Promise<void>): Pro
 function controlnetFile(): Uint8Array<ArrayBuffer> {
   const view = new WeightView(new MemorySource({}));
   const config = parseControlNetConfig(CONTROLNET_CONFIG, "controlnet/config.json");
-  new ControlNet(new Weights({} as Gpu, view, "controlnet"), config, 4); // a device would be used only in load()
+  new ControlNet(new Weights({ facts: {} } as Gpu, view, "controlnet"), config, 4); // a device would be used only in load()
   const header: Record<string, object> = {}, values: number[] = [];
   for (const problem of view.problems()) {
     const [, name, sizes] = /^missing: "(.+)", wanted \[([\d, ]+)\]$/.exec(problem)!;

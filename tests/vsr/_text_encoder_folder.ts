@@ -70,7 +70,7 @@ export async function addEncoder(root: string, json: object = FITTING): Promise<
 /** Names and shapes of the tensors that the encoder asks for. */
 function shapesOf(config: CLIPTextConfig): Map<string, number[]> {
   const view = new WeightView(new MemorySource({}));
-  new CLIPTextModel(new Weights({} as Gpu, view, "text_encoder"), config, [[1]]);
+  new CLIPTextModel(new Weights({ facts: {} } as Gpu, view, "text_encoder"), config, [[1]]);
   return new Map(
     view.problems().map((problem) => {
       const [, name, sizes] = /^missing: "(.+)", wanted \[([\d, ]+)\]$/.exec(problem)!;

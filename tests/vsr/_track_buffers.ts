@@ -1,11 +1,12 @@
-/** The GPU buffers made since, less those destroyed; for tests of what is freed. Stops when disposed of. */
+/** The GPU buffers and textures made since, less those destroyed; for tests of what is freed. Stops when disposed of. */
 export function trackBuffers(): Disposable & {
-  readonly live: ReadonlySet<GPUBuffer>;
+  readonly live: ReadonlySet<GPUBuffer | GPUTexture>;
   readonly made: number;
 } {
-  const device = GPUDevice.prototype, buffer = GPUBuffer.prototype;
-  const { createBuffer } = device, { destroy } = buffer;
-  const live = new Set<GPUBuffer>();
+  const device = GPUDevice.prototype, buffer = GPUBuffer.prototype, texture = GPUTexture.prototype;
+  const { createBuffer, createTexture } = device;
+  const destroyBuffer = buffer.destroy, destroyTexture = texture.destroy;
+  const live = new Set<GPUBuffer | GPUTexture>();
   let made = 0;
   device.createBuffer = function (descriptor) {
     const created = createBuffer.call(this, descriptor);
@@ -13,9 +14,19 @@ export function trackBuffers(): Disposable & {
     made++;
     return created;
   };
+  device.createTexture = function (descriptor) {
+    const created = createTexture.call(this, descriptor);
+    live.add(created);
+    made++;
+    return created;
+  };
   buffer.destroy = function () {
     live.delete(this);
-    return destroy.call(this);
+    return destroyBuffer.call(this);
+  };
+  texture.destroy = function () {
+    live.delete(this);
+    return destroyTexture.call(this);
   };
   return {
     live,
@@ -24,7 +35,9 @@ export function trackBuffers(): Disposable & {
     },
     [Symbol.dispose]() {
       device.createBuffer = createBuffer;
-      buffer.destroy = destroy;
+      device.createTexture = createTexture;
+      buffer.destroy = destroyBuffer;
+      texture.destroy = destroyTexture;
     },
   };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { openModelFolder } from "../../src/checkpoint/model_folder.ts";
 import { WeightView } from "../../src/checkpoint/weight_view.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
+import { fillMemory } from "../../src/gpu/texture.ts";
 import type { Frame } from "../../src/media/frame.ts";
 import { VAEDecoder } from "../../src/models/vae.ts";
 import { Weights } from "../../src/nn/weights.ts";
@@ -56,7 +57,7 @@ gpuTest("decodeStage() refuses a frame of one colour, unless its input shows not
   const { decoder, weights } = await loadDecoder(gpu);
   for (const buffer of buffers.live) {
     if (!buffer.label.startsWith("vae.decoder.conv_out.")) continue;
-    gpu.device.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size));
+    fillMemory(gpu.device, buffer, 0);
   }
   const latents = [0, 1].map((i) => gpu.tensor([1, 4, 5, 4], `latent ${i}`, signal("latent", [4, 5, 4])));
   for (const [isBlank, count] of [[() => true, 2], [(i: number) => i === 0, 1], [undefined, 0]] as const) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { injectFaults } from "../../src/gpu/faults.ts";
+import { fillMemory } from "../../src/gpu/texture.ts";
 import type { Frame } from "../../src/media/frame.ts";
 import type { Progress } from "../../src/vsr/progress.ts";
 import { Upscaler } from "../../src/vsr/upscaler.ts";
@@ -101,14 +102,12 @@ for (const part of [0, 0.1, 0.5, 0.87, 0.99]) {
 
 /** Lets the live buffers of that label be full of NaN for all that is submitted from now on. */
 function poison(
-  buffers: ReadonlySet<GPUBuffer>,
+  buffers: ReadonlySet<GPUBuffer | GPUTexture>,
   { device, label }: { device: GPUDevice; label: string },
 ): void {
   const found = [...buffers].filter((buffer) => buffer.label === label);
   assert.ok(found.length > 0, `no buffer "${label}"`);
-  for (const buffer of found) {
-    device.queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
-  }
+  for (const buffer of found) fillMemory(device, buffer, 0x7fc00000);
 }
 
 /** The device of the run under way, seen when it makes its first buffer. */

@@ -16,6 +16,7 @@ const CARD: AdapterFacts = {
   float16: true,
   maxBindingBytes: 2 ** 27,
   maxBufferBytes: 2 ** 28,
+  maxTextureRows: 16_384,
   maxWorkgroupBytes: 16384,
   maxInvocations: 256,
 };
