@@ -1,8 +1,8 @@
 // Winograd F(4×4, 3×3), filters: u = G · weight · Gᵀ (Lavin & Gray 2015), with the points 0, ±1/√2, ±√2, ∞, whose
 // rounding error is half of that of 0, ±1, ±2, ∞.
-//   weight  [9, C, O / 4]    vec4 along O, in panels as conv2d has it; f32 or packed f16
-//   u       [36, Ct, O / 4]  vec4 along O, each matrix in panels; these C input channels begin at row first_channel
-// One dispatch writes the matrices from `first` to before `end`: u may exceed what can be bound.
+//   weight   [9, C, O / 4]    vec4 along O, in panels as conv2d has it; f32 or packed f16
+//   operand  [36, Ct, O / 4]  vec4 along O, each matrix in panels; these C input channels begin at row first_channel
+// u is the operand. One dispatch writes its matrices from `first` to before `end`: it may exceed what can be bound.
 // One invocation per input channel and vec4 of output channels.
 
 struct Params {
@@ -13,11 +13,11 @@ struct Params {
   panel4: u32,
   first: u32,
   end: u32,
-  u_base: u32,
+  operand_base: u32,
 }
 
 const WEIGHT: u32 = 0u;
-@group(0) @binding(1) var<storage, read_write> u: array<vec4<f32>>;
+const OPERAND: u32 = 1u;
 @group(0) @binding(2) var<uniform> params: Params;
 
 const WORKGROUP: u32 = 64u;
@@ -65,7 +65,7 @@ fn main(
     for (var r = 0u; r < 6u; r++) { // @unroll
       let to = (6u * r + s) * matrix + at;
       if (to >= begin && to < end) {
-        u[to - params.u_base] = column[r];
+        store_operand(to - params.operand_base, column[r]);
       }
     }
   }

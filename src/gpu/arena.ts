@@ -69,7 +69,8 @@ export function planArenas(items: readonly ArenaItem[], options: ArenaOptions): 
   }
 }
 
-function overlaps(a: ArenaItem, b: ArenaItem): boolean {
+/** Whether both must keep their bytes at some node. */
+export function overlaps(a: ArenaItem, b: ArenaItem): boolean {
   return a.first <= b.last && b.first <= a.last;
 }
 

@@ -2,8 +2,8 @@ import { setImmediate } from "node:timers";
 import { allocationError, GpuError, LimitError, lossError, NoAdapterError, toGpuError } from "./errors.ts";
 import { afterAllocation, beforeSubmit } from "./faults.ts";
 import { requestDevice } from "./request_device.ts";
-import { dropPadding, padChannels, Tensor, TEXTURE_ROW, toHalves } from "./tensor.ts";
-import { textureDescriptor, writeTexture } from "./texture.ts";
+import { dropPadding, padChannels, Tensor, toHalves } from "./tensor.ts";
+import { copyTexture, textureDescriptor, writeTexture } from "./texture.ts";
 
 /** How to choose and use a device. */
 export interface GpuOptions {
@@ -214,6 +214,12 @@ export class Gpu {
     return this.#allocate(make, { label, byteLength });
   }
 
+  /** A texture for tensors of up to `byteLength` bytes; when memory runs out, as for `createBuffer()`. */
+  createTexture(texture: Parameters<typeof textureDescriptor>[0]): GPUTexture {
+    this.check();
+    return this.#allocate(() => this.device.createTexture(textureDescriptor(texture)), texture);
+  }
+
   /** A scope of its own for each allocation, about 4 µs, is what tells which one failed. */
   #allocate<T extends GPUBuffer | GPUTexture>(
     make: () => T,
@@ -234,8 +240,7 @@ export class Gpu {
   allocate(tensor: Tensor): void {
     const { storage, label } = tensor, { byteLength } = storage;
     if (tensor.inTexture) {
-      const make = () => this.device.createTexture(textureDescriptor(tensor));
-      storage.texture ??= this.#allocate(make, { label, byteLength });
+      storage.texture ??= this.createTexture({ dtype: tensor.dtype, label, byteLength });
     } else {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
       storage.buffer ??= this.createBuffer(byteLength, usage, label);
@@ -320,13 +325,8 @@ export class Gpu {
   async readRaw(tensor: Tensor): Promise<ArrayBuffer> {
     const { buffer, texture, byteOffset, byteLength } = tensor.storage, { label } = tensor;
     if (texture) {
-      const bytesPerRow = TEXTURE_ROW * tensor.vec4Bytes;
-      const bytes = await this.#readBack({ byteLength, label }, (encoder, staging) => {
-        encoder.copyTextureToBuffer({ texture }, { buffer: staging, bytesPerRow }, [
-          texture.width,
-          texture.height,
-        ]);
-      });
+      const copy = (encoder: GPUCommandEncoder, staging: GPUBuffer) => copyTexture(encoder, texture, staging);
+      const bytes = await this.#readBack({ byteLength, label }, copy);
       return bytes.slice(0, tensor.vec4s * tensor.vec4Bytes);
     }
     if (!buffer) throw new GpuError("validation", `Cannot read "${label}": it has no memory`);

@@ -21,7 +21,7 @@ export interface KernelDeclaration {
    * Bindings that may hold packed f16 or a texture: for each, the library that declares the binding and reads it, by
    * how it is stored. The recorder chooses by the tensor that is bound.
    */
-  readonly storage?: Readonly<Record<string, Readonly<Record<StorageKind, string>>>>;
+  readonly storage?: Readonly<Record<string, Readonly<Partial<Record<StorageKind, string>>>>>;
   /** Storage buffers in binding order. `write` and `read_write` are both `read_write` in WGSL. */
   readonly bindings: Readonly<Record<string, Access>>;
   /** Members of `struct Params`, in order; bound last, as a uniform. */
@@ -66,7 +66,7 @@ export class Kernel {
   text(constants: Constants): string {
     const { library = [], storage = {}, source } = this.declaration;
     const conversions = Object.entries(storage).map(([name, by]) =>
-      by[(constants[name] ?? "f32") as StorageKind]
+      by[(constants[name] ?? "f32") as StorageKind]!
     );
     const values = Object.entries(constants).filter(([name]) => !(name in storage));
     return unroll(specialise([...conversions, ...library, source].join("\n"), Object.fromEntries(values)));
@@ -164,7 +164,10 @@ async function build(gpu: Gpu, kernel: Kernel, constants: Constants): Promise<Co
 function bindingType(kernel: Kernel, name: string, constants: Constants): Partial<GPUBindGroupLayoutEntry> {
   const { bindings, storage = {} } = kernel.declaration;
   const [dtype, texture] = name in storage ? String(constants[name] ?? "f32").split("_") : [];
-  if (texture) return { storageTexture: { access: "read-only", format: TEXTURE_FORMATS[dtype as DType] } };
+  if (texture) {
+    const access = bindings[name] === "read" ? "read-only" : "write-only";
+    return { storageTexture: { access, format: TEXTURE_FORMATS[dtype as DType] } };
+  }
   return { buffer: { type: bindings[name] === "read" ? "read-only-storage" : "storage" } };
 }
 

@@ -1,4 +1,4 @@
-import { type ArenaItem, type ArenaPlan, planArenas } from "./arena.ts";
+import { type ArenaItem, type ArenaPlan, overlaps, planArenas } from "./arena.ts";
 import { BINDING_ALIGNMENT } from "./device.ts";
 import { type RecordedDispatch, tensorOf } from "./dispatch.ts";
 import type { Storage, Tensor } from "./tensor.ts";
@@ -11,6 +11,17 @@ export interface Layout {
   readonly plan: ArenaPlan;
   /** So many of the arenas, the first ones, hold nothing that must outlive a replay but its outputs. */
   readonly scratchArenas: number;
+  /** Virtual tensors in textures; none of them outlives a replay. */
+  readonly textures: TexturePlan;
+}
+
+/** Which textures there must be, and which of them each tensor is in. */
+export interface TexturePlan {
+  readonly storages: readonly Storage[];
+  /** Index of the texture of each of them. */
+  readonly places: readonly number[];
+  /** Sizes of the textures in bytes. */
+  readonly sizes: readonly number[];
 }
 
 interface Place {
@@ -48,14 +59,16 @@ export function layOut(
   },
   { virtual, outputs, maxArenaBytes }: {
     /** Storages of virtual tensors. */
-    readonly virtual: ReadonlyMap<Storage, string>;
+    readonly virtual: ReadonlyMap<Storage, Tensor>;
     readonly outputs: readonly Tensor[];
     readonly maxArenaBytes: number;
   },
 ): Layout {
-  const places = { kept: new Map<Storage, Place>(), scratch: new Map<Storage, Place>() };
+  const group = () => new Map<Storage, Place>();
+  const places = { kept: group(), scratch: group(), textures: group() };
   const apart = { kept: [] as [number, number][], scratch: [] as [number, number][] };
-  const find = (storage: Storage) => places.kept.get(storage) ?? places.scratch.get(storage);
+  const find = (storage: Storage) =>
+    places.kept.get(storage) ?? places.scratch.get(storage) ?? places.textures.get(storage);
 
   function note({ kernel, bindings, label }: RecordedDispatch, at: number, group: "kept" | "scratch"): void {
     const read: number[] = [], written: number[] = [];
@@ -71,8 +84,14 @@ export function layOut(
           );
         }
         const item = { byteLength: storage.byteLength, first: at, last: at };
-        place = { storage, item, index: places[group].size };
-        places[group].set(storage, place);
+        if (group === "kept" && virtual.get(storage)!.inTexture) {
+          throw new TypeError(
+            `Cannot run ${kernel.name} "${label}": "${name}" is in a texture and would be kept`,
+          );
+        }
+        const among = places[virtual.get(storage)!.inTexture ? "textures" : group];
+        place = { storage, item, index: among.size };
+        among.set(storage, place);
       }
       place.item.last = Math.max(place.item.last, at);
       if (places[group].has(storage)) (access === "read" ? read : written).push(place.index);
@@ -103,5 +122,22 @@ export function layOut(
       arenas: [...scratch.arenas, ...held.arenas],
     },
     scratchArenas: offset,
+    textures: shareTextures([...places.textures.values()]),
+  };
+}
+
+/** Tensors share a texture where they are never needed at the same time; the largest choose first. */
+function shareTextures(places: readonly Place[]): TexturePlan {
+  const members: ArenaItem[][] = [];
+  const order = [...places].sort((a, b) => b.item.byteLength - a.item.byteLength || a.index - b.index);
+  return {
+    storages: order.map(({ storage }) => storage),
+    places: order.map(({ item }) => {
+      const free = members.findIndex((others) => !others.some((other) => overlaps(other, item)));
+      if (free < 0) return members.push([item]) - 1;
+      members[free]!.push(item);
+      return free;
+    }),
+    sizes: members.map(([largest]) => largest!.byteLength),
   };
 }

@@ -1,5 +1,6 @@
 import type { Gpu } from "./device.ts";
 import type { Slice } from "./dispatch.ts";
+import { fillMemory, textureBytes } from "./texture.ts";
 
 /** One recorded dispatch, ready to encode. */
 export interface PlanNode {
@@ -19,9 +20,22 @@ export interface PlanNode {
 /** The buffers of a plan. */
 export interface PlanMemory {
   /** What belongs to it and goes with it. */
-  readonly own: readonly GPUBuffer[];
-  /** Arenas whose values nothing but a replay needs, its own or another plan's. */
-  readonly scratch: readonly GPUBuffer[];
+  readonly own: readonly (GPUBuffer | GPUTexture)[];
+  /** What holds values that nothing but a replay needs, its own or another plan's. */
+  readonly scratch: Scratch;
+}
+
+/** Arenas and textures that another plan may use as well. */
+export interface Scratch<Buffer = GPUBuffer, Texture = GPUTexture> {
+  readonly arenas: readonly Buffer[];
+  readonly textures: readonly Texture[];
+}
+
+/** The bytes of each. */
+export type ScratchSizes = Scratch<number, number>;
+
+export function scratchSizes({ arenas, textures }: Scratch): ScratchSizes {
+  return { arenas: arenas.map(({ size }) => size), textures: textures.map(textureBytes) };
 }
 
 /** Recorded GPU work that can be replayed any number of times. */
@@ -54,18 +68,20 @@ export class Plan {
 
   /** Bytes of GPU memory held by this plan (arenas and uniforms; weights and inputs are not its own). */
   get byteLength(): number {
-    return this.#memory.own.reduce((sum, b) => sum + b.size, 0);
+    return this.#memory.own.reduce((sum, b) => sum + (b instanceof GPUBuffer ? b.size : textureBytes(b)), 0);
   }
 
-  /** Arenas that another plan may use as well, see `Recorder.finish()`. */
-  get scratch(): readonly GPUBuffer[] {
+  /** What another plan may use as well, see `Recorder.finish()`. */
+  get scratch(): Scratch {
     return this.#memory.scratch;
   }
 
   /** All buffers that hold tensors. */
   get #arenas(): GPUBuffer[] {
-    const all = new Set([...this.#memory.own, ...this.#memory.scratch]);
-    return [...all].filter(({ usage }) => usage & GPUBufferUsage.STORAGE);
+    const all = new Set([...this.#memory.own, ...this.#memory.scratch.arenas]);
+    return [...all].filter((b) => b instanceof GPUBuffer).filter(({ usage }) =>
+      usage & GPUBufferUsage.STORAGE
+    );
   }
 
   /** Fills the plan's tensors with NaN, so that a value nobody wrote shows in the results; prepares it again. */
@@ -77,6 +93,7 @@ export class Plan {
         gpu.device.queue.writeBuffer(buffer, at, chunk, 0, size / 4);
       }
     }
+    for (const texture of this.#memory.scratch.textures) fillMemory(gpu.device, texture, 0x7fc00000);
     this.prepare(gpu);
   }
 
@@ -85,6 +102,7 @@ export class Plan {
     gpu.submit((encoder) => {
       for (const buffer of this.#arenas) encoder.clearBuffer(buffer);
     }, "clear a plan");
+    for (const texture of this.#memory.scratch.textures) fillMemory(gpu.device, texture, 0);
     this.prepare(gpu);
   }
 

@@ -19,7 +19,7 @@ import {
 import { LimitError } from "./errors.ts";
 import { type Layout, layOut, matchArenas } from "./layout.ts";
 import { compile, type CompiledKernel, type Kernel, variantName } from "./kernel.ts";
-import { Plan, type PlanNode } from "./plan.ts";
+import { Plan, type PlanNode, type ScratchSizes, scratchSizes } from "./plan.ts";
 import { timeNodes } from "./profile.ts";
 import { type Storage, type StorageKind, Tensor } from "./tensor.ts";
 
@@ -40,8 +40,8 @@ export class Recorder {
   readonly #done: (() => void)[] = [];
   /** By the index of the node: variants whose fastest is not known. */
   readonly #contested = new Map<number, { readonly variants: readonly Variant[]; readonly choice: Choice }>();
-  /** Storages of virtual tensors, with the tensor's label. */
-  readonly #virtual = new Map<Storage, string>();
+  /** Virtual tensors by their storages. */
+  readonly #virtual = new Map<Storage, Tensor>();
   readonly #watch: ((label: string) => boolean) | null;
   /** Tensors seen by `tap()` whose label is watched; they survive until the end of the plan. */
   readonly taps: Map<string, Tensor> = new Map();
@@ -53,9 +53,9 @@ export class Recorder {
   }
 
   /** A tensor without memory, for the outputs of a kernel. */
-  tensor(shape: readonly number[], label: string): Tensor {
-    const tensor = new Tensor(shape, label);
-    this.#virtual.set(tensor.storage, label);
+  tensor(shape: readonly number[], label: string, options: { readonly inTexture?: boolean } = {}): Tensor {
+    const tensor = new Tensor(shape, label, options);
+    this.#virtual.set(tensor.storage, tensor);
     return tensor;
   }
 
@@ -147,19 +147,22 @@ export class Recorder {
   }
 
   /**
-   * Bytes of the buffers that `finish()` would make for the plan, without making them, and the sizes of the arenas that
-   * other plans may share; the recording then counts as finished. What `once()` computes into persistent tensors is not
+   * Bytes of what `finish()` would make for the plan, without making it, and the sizes of what other plans may share;
+   * the recording then counts as finished. What `once()` computes into persistent tensors is not
    * the plan's.
    */
   dryRun(
     outputs: readonly Tensor[],
-    { scratch: shared = [] }: { readonly scratch?: readonly number[] } = {},
-  ): { byteLength: number; scratch: number[] } {
-    const { plan: { arenas }, scratchArenas } = this.layout(outputs);
+    { scratch: shared }: { readonly scratch?: ScratchSizes | undefined } = {},
+  ): { byteLength: number; scratch: ScratchSizes } {
+    const { plan: { arenas }, scratchArenas, textures: { sizes: textures } } = this.layout(outputs);
     for (const done of this.#done) done();
-    const scratch = arenas.slice(0, scratchArenas);
-    const matches = matchArenas(scratch, shared);
-    const own = arenas.filter((_, i) => (matches[i] ?? -1) < 0);
+    const scratch = { arenas: arenas.slice(0, scratchArenas), textures };
+    const matches = matchScratch(scratch, shared);
+    const own = [
+      ...arenas.filter((_, i) => (matches.arenas[i] ?? -1) < 0),
+      ...textures.filter((_, i) => matches.textures[i]! < 0),
+    ];
     const nodes = this.#setup.length + this.#step.length + this.#nodes.length;
     return { byteLength: own.reduce((a, b) => a + b, 0) + BINDING_ALIGNMENT + paramsBytes(nodes), scratch };
   }
@@ -183,32 +186,40 @@ export class Recorder {
     { scratchOf }: { readonly scratchOf?: Plan | undefined } = {},
   ): Promise<Plan> {
     const { gpu } = this;
-    const { storages, plan, scratchArenas } = this.layout(outputs);
+    const { storages, plan, scratchArenas, textures: inTextures } = this.layout(outputs);
     const all = [...this.#setup, ...this.#step, ...this.#nodes];
     const kernels: CompiledKernel[] = [];
     for (const { kernel, constants } of all) kernels.push(await compile(gpu, kernel, constants));
     return await gpu.scoped("allocate and bind a plan", async () => {
       using owned = new DisposableStack(); // frees what exists where something below fails
-      const made: GPUBuffer[] = [];
-      const own = (buffer: GPUBuffer) => {
-        owned.defer(() => buffer.destroy());
-        made.push(buffer);
-        return buffer;
-      };
+      const made: (GPUBuffer | GPUTexture)[] = [];
+      function own<T extends GPUBuffer | GPUTexture>(memory: T): T {
+        owned.defer(() => memory.destroy());
+        made.push(memory);
+        return memory;
+      }
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-      const sizes = scratchOf?.scratch.map(({ size }) => size) ?? [];
-      const matches = matchArenas(plan.arenas.slice(0, scratchArenas), sizes);
+      const matches = matchScratch(
+        { arenas: plan.arenas.slice(0, scratchArenas), textures: inTextures.sizes },
+        scratchOf && scratchSizes(scratchOf.scratch),
+      );
       const arenas = plan.arenas.map((size, i) => {
-        const shared = scratchOf?.scratch[matches[i] ?? -1];
+        const shared = scratchOf?.scratch.arenas[matches.arenas[i] ?? -1];
         if (shared) return shared;
         const largest = storages.filter((_, s) => plan.places[s]!.arena === i)
           .reduce((a, b) => b.byteLength > a.byteLength ? b : a);
-        return own(gpu.createBuffer(size, usage, `arena with ${this.#virtual.get(largest)}`));
+        return own(gpu.createBuffer(size, usage, `arena with ${this.#virtual.get(largest)!.label}`));
       });
       storages.forEach((storage, i) => {
         storage.buffer = arenas[plan.places[i]!.arena]!;
         storage.byteOffset = plan.places[i]!.byteOffset;
       });
+      const textures = inTextures.sizes.map((byteLength, i) => {
+        const { label } = this.#virtual.get(inTextures.storages[inTextures.places.indexOf(i)]!)!;
+        return scratchOf?.scratch.textures[matches.textures[i]!] ??
+          own(gpu.createTexture({ dtype: "f32", label: `texture with ${label}`, byteLength }));
+      });
+      inTextures.storages.forEach((storage, i) => storage.texture = textures[inTextures.places[i]!]!);
       for (const tensor of this.#computedOnce()) gpu.allocate(tensor);
       const nothing = own(gpu.createBuffer(BINDING_ALIGNMENT, usage, "nothing"));
       const params = own(uploadParams(gpu, all));
@@ -216,7 +227,7 @@ export class Recorder {
       const setup = nodes.splice(0, this.#setup.length), step = nodes.splice(0, this.#step.length);
       const finished = new Plan({ setup, step, nodes }, {
         own: made,
-        scratch: arenas.slice(0, scratchArenas),
+        scratch: { arenas: arenas.slice(0, scratchArenas), textures },
       });
       if (this.#contested.size > 0) fillWithNumbers(gpu, arenas);
       finished.prepare(gpu);
@@ -260,6 +271,17 @@ export class Recorder {
 function dispatchOf({ key: _key, work: _work, ...dispatch }: Choice, variant: Variant): Dispatch {
   const { constants, workgroups } = variant;
   return { ...dispatch, constants: { ...constants, ...dispatch.constants }, workgroups };
+}
+
+/** Which of another plan's arenas and textures serve for each of these, or -1. */
+function matchScratch(
+  { arenas, textures }: ScratchSizes,
+  shared: ScratchSizes = { arenas: [], textures: [] },
+): { arenas: number[]; textures: number[] } {
+  return {
+    arenas: matchArenas(arenas, shared.arenas),
+    textures: matchArenas(textures, shared.textures),
+  };
 }
 
 interface NodeResources extends CompiledKernel {

@@ -23,7 +23,7 @@ export type StorageKind = DType | `${DType}_texture`;
 export const TEXTURE_ROW = 512;
 
 /** Bytes of four values. */
-const VEC4_BYTES = { f32: 16, f16: 8 } as const;
+export const VEC4_BYTES = { f32: 16, f16: 8 } as const;
 
 /**
  * A block of values on the GPU: shape, label and storage, no methods that compute.

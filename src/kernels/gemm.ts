@@ -63,7 +63,7 @@ export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly 
     batch: 1,
     height: batch,
     maxBindingBytes: rec.gpu.facts.maxBindingBytes,
-    tensors: [a, b, c].map((t) => ({
+    tensors: [a, b, c].filter((t) => !t.inTexture).map((t) => ({
       total: t.storage.byteLength,
       band: (matrices) => t.storage.byteLength / batch * matrices,
     })),
@@ -72,6 +72,7 @@ export function gemm(rec: Recorder, a: Tensor, b: Tensor, { label }: { readonly 
   for (const { rowBegin: first, rows: matrices } of bands) {
     const band = (t: Tensor) => {
       const size = t.vec4s / batch;
+      if (t.inTexture) return { bound: t, base: first * size };
       const bound = slice(t, first * size, (first + matrices) * size);
       return { bound, base: first * size - bound.base };
     };

@@ -13,7 +13,7 @@ import type { Conv2dOptions } from "./conv2d.ts";
 import { gemm } from "./gemm.ts";
 import type { KnownNorm } from "./group_norm.ts";
 import { panelColumns } from "./panels.ts";
-import { weightStorage } from "./storage.ts";
+import { operandStorage, weightStorage } from "./storage.ts";
 import { assertShape, imageShape } from "./shape.ts";
 
 const WORKGROUP = 64;
@@ -25,10 +25,10 @@ export const SCRATCH_BYTES: number = 2 ** 26;
 /** Filters to the 36 frequencies. */
 export const winogradFilterKernel: Kernel = defineKernel({
   name: "winograd_filter",
-  storage: { weight: weightStorage },
+  storage: { weight: weightStorage, operand: operandStorage },
   library: [panelsLibrary],
   source: filterSource,
-  bindings: { weight: "read", u: "write" },
+  bindings: { weight: "read", operand: "write" },
   params: {
     channels: "u32",
     first_channel: "u32",
@@ -37,7 +37,7 @@ export const winogradFilterKernel: Kernel = defineKernel({
     panel4: "u32",
     first: "u32",
     end: "u32",
-    u_base: "u32",
+    operand_base: "u32",
   },
 });
 
@@ -135,7 +135,7 @@ export function winogradFilter(
   const inChannels = weights.reduce((sum, weight) => sum + weight.size(1), 0);
   assertShape(filter, [FREQUENCIES, inChannels, outChannels], { kernel: "winograd_filter", label });
   const total = inChannels * filter.channels4;
-  const ranges = rowBands({
+  const ranges = filter.inTexture ? [{ rowBegin: 0, rows: FREQUENCIES }] : rowBands({
     batch: 1,
     height: FREQUENCIES,
     maxBindingBytes: rec.gpu.facts.maxBindingBytes,
@@ -150,10 +150,10 @@ export function winogradFilter(
     const channels = weight.size(1);
     for (const { rowBegin: first, rows } of ranges) {
       const end = first + rows;
-      const u = slice(filter, first * total, end * total);
+      const part = filter.inTexture ? null : slice(filter, first * total, end * total);
       rec.run(winogradFilterKernel, {
         label,
-        bindings: { weight, u },
+        bindings: { weight, operand: part ?? filter },
         params: {
           channels,
           first_channel: firstChannel,
@@ -162,7 +162,7 @@ export function winogradFilter(
           panel4: Math.ceil(panelColumns(outChannels) / 4),
           first,
           end,
-          u_base: u.base,
+          operand_base: part?.base ?? 0,
         },
         workgroups: spread(Math.ceil(channels * filter.channels4 / WORKGROUP)),
       });

@@ -1,5 +1,6 @@
 import type { Recorder } from "../gpu/recorder.ts";
-import { Tensor } from "../gpu/tensor.ts";
+import { Tensor, vec4Count } from "../gpu/tensor.ts";
+import { prefersTexture } from "../kernels/tuning.ts";
 import type { Weights } from "./weights.ts";
 
 /**
@@ -10,6 +11,7 @@ export class DerivedWeight {
   readonly #w: Weights;
   readonly #shape: readonly number[];
   readonly #make: (rec: Recorder, tensor: Tensor) => void;
+  readonly #inTexture: boolean;
   readonly #kept: Tensor | null;
   /** Whether the weights have room to keep it; how a layer computes may depend on this, not on what is kept. */
   readonly affordable: boolean;
@@ -18,7 +20,8 @@ export class DerivedWeight {
 
   /** `make` records the dispatches that fill the tensor it is given. */
   constructor(w: Weights, shape: readonly number[], make: (rec: Recorder, tensor: Tensor) => void) {
-    const tensor = new Tensor(shape, `${w.label}.derived`);
+    this.#inTexture = prefersTexture(w.gpu.facts, vec4Count(shape));
+    const tensor = new Tensor(shape, `${w.label}.derived`, { inTexture: this.#inTexture });
     this.#w = w;
     this.#shape = shape;
     this.#make = make;
@@ -30,7 +33,7 @@ export class DerivedWeight {
   tensor(rec: Recorder): Tensor {
     const kept = this.#kept;
     if (!kept) {
-      const tensor = rec.tensor(this.#shape, `${this.#w.label}.derived`);
+      const tensor = rec.tensor(this.#shape, `${this.#w.label}.derived`, { inTexture: this.#inTexture });
       this.#make(rec, tensor);
       return tensor;
     }

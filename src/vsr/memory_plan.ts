@@ -1,4 +1,5 @@
 import type { Gpu } from "../gpu/device.ts";
+import type { ScratchSizes } from "../gpu/plan.ts";
 import { Tensor } from "../gpu/tensor.ts";
 import { CountingRecorder } from "../kernels/counting_recorder.ts";
 import { packedPixelsShape } from "../kernels/pixels.ts";
@@ -251,7 +252,7 @@ function samplePlan(gpu: Gpu, { outline, clip, steps, text, settings, flowStep }
   let plans = noise.dryRun([output]).byteLength,
     inputs = bytes([...contextsOf(networks), counter, ...io.tensors]),
     flops = 0;
-  let scratch: number[] = [];
+  let scratch: ScratchSizes | undefined;
   for (const conditioningScale of guided ? [1, null] : [null]) {
     const rec = new CountingRecorder(gpu);
     const step = rec.dryRun(stepTensors(recordStep(rec, io, { networks, conditioningScale })), { scratch });

@@ -295,7 +295,7 @@ gpuTest(
     const large = record([3, 5, 7]), small = record([11]);
     using first = await large.rec.finish([large.output]);
     using second = await small.rec.finish([small.output], { scratchOf: first });
-    assert.ok(second.scratch.every((arena) => first.scratch.includes(arena)));
+    assert.ok(second.scratch.arenas.every((arena) => first.scratch.arenas.includes(arena)));
     for (
       const [plan, output, expected] of [[first, large.output, 2100], [second, small.output, 220]] as const
     ) {

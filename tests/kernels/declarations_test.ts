@@ -22,7 +22,7 @@ for (const kernel of kernels) {
   Deno.test(`${kernel.name}: bindings and params of the WGSL are the declared ones`, () => {
     const code = kernel.text({});
     const place = ([, at]: RegExpExecArray) =>
-      Number(at === "WEIGHT" ? code.match(/const WEIGHT: u32 = (\d+)u;/)?.[1] : at);
+      Number(code.match(new RegExp(`const ${at}: u32 = (\\d+)u;`))?.[1] ?? at);
     const bound = [...code.matchAll(/@group\(0\) @binding\((\w+)\) var<(\w+)(?:, (\w+))?> (\w+)/g)]
       .sort((a, b) => place(a) - place(b));
     assert.deepEqual(bound.map(place), bound.map((_, i) => i));

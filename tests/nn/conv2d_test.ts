@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
-import { vec4Count } from "../../src/gpu/tensor.ts";
+import { Tensor, vec4Count } from "../../src/gpu/tensor.ts";
 import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/conv2d.ts";
 import { applyNorm, type KnownNorm } from "../../src/kernels/group_norm.ts";
+import { prefersTexture } from "../../src/kernels/tuning.ts";
 import { Conv2d } from "../../src/nn/conv2d.ts";
 import type { Weights } from "../../src/nn/weights.ts";
 import { assertAllClose, TOLERANCE } from "../_assert.ts";
@@ -99,7 +100,9 @@ gpuTest("Conv2d makes Winograd's filter once for two plans and frees it with the
     }
     assert.ok(results[0]!.every(Number.isFinite));
     assert.deepEqual(results[1], results[0]);
-    assert.equal(weights.byteLength - before, 16 * vec4Count([36, IN, OUT]));
+    const inTexture = prefersTexture(gpu.facts, vec4Count([36, IN, OUT]));
+    const { storage } = new Tensor([36, IN, OUT], "filter", { inTexture });
+    assert.equal(weights.byteLength - before, storage.byteLength);
     assert.equal(buffers.live.size, 3, "weight, bias and filter");
   });
   assert.equal(buffers.live.size, 0);

@@ -42,7 +42,10 @@ function copy(label: string): Step {
 /** A plan of `count` dispatches named by their numbers. */
 function planOf(count: number): Plan {
   const nodes = Array.from({ length: count }, (_, i) => ({ pipeline: `${i}`, workgroups: [1, 1, 1] }));
-  return new Plan({ setup: [], step: [], nodes: nodes as unknown as PlanNode[] }, { own: [], scratch: [] });
+  return new Plan({ setup: [], step: [], nodes: nodes as unknown as PlanNode[] }, {
+    own: [],
+    scratch: { arenas: [], textures: [] },
+  });
 }
 
 function dispatchesOf(piece: readonly string[]): number {
