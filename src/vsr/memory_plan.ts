@@ -309,10 +309,10 @@ function decodePlan(gpu: Gpu, { outline, clip, settings }: Job): StageParts & Pi
   return { ...weightBytes([weights]), plans, inputs, readBack, flops };
 }
 
-/** What decoding a latent in tiles takes beside the picture; its plans may use arenas of the sizes `scratch`. */
+/** What decoding a latent in tiles takes beside the picture; its plans may use `scratch`. */
 function tilesPlan(
   tiles: RecordedTiles<CountingRecorder> | null,
-  scratch: readonly number[] = [],
+  scratch?: ScratchSizes,
 ): Pick<StageParts, "plans" | "inputs" | "flops"> {
   if (!tiles) return { plans: 0, inputs: 0, flops: 0 };
   let plans = 0;
