@@ -1,7 +1,8 @@
 import { LimitError } from "./errors.ts";
 
-/** A tensor to place: its size and the first and last node (inclusive) during which it must keep its bytes. */
+/** A tensor to place: its name, its size and the first and last node (inclusive) during which it must keep its bytes. */
 export interface ArenaItem {
+  readonly label: string;
   readonly byteLength: number;
   readonly first: number;
   readonly last: number;
@@ -25,7 +26,8 @@ export interface ArenaOptions {
 
 /**
  * Places items with lifetimes in as few bytes as a greedy choice finds: largest first, each at the lowest free
- * offset of the arena that grows least. Pure; the same input gives the same plan.
+ * offset of the arena that grows least. Pure; the same input gives the same plan. Throws `LimitError` for an item that no
+ * arena can hold.
  */
 export function planArenas(items: readonly ArenaItem[], options: ArenaOptions): ArenaPlan {
   const { apart, alignment, maxArenaBytes } = options;
@@ -42,7 +44,7 @@ export function planArenas(items: readonly ArenaItem[], options: ArenaOptions): 
     const size = roundUp(items[i]!.byteLength, alignment);
     if (size > maxArenaBytes) {
       throw new LimitError(
-        `Cannot place a tensor of ${items[i]!.byteLength} bytes: an arena has ${maxArenaBytes}`,
+        `Cannot place "${items[i]!.label}": ${items[i]!.byteLength} bytes, a buffer holds ${maxArenaBytes}`,
       );
     }
     let best = { arena: arenas.length, byteOffset: 0, growth: Infinity };

@@ -26,7 +26,7 @@ export interface TexturePlan {
 
 interface Place {
   readonly storage: Storage;
-  readonly item: { byteLength: number; first: number; last: number };
+  readonly item: { label: string; byteLength: number; first: number; last: number };
   /** Index among those that are kept or those that are not. */
   readonly index: number;
 }
@@ -83,7 +83,12 @@ export function layOut(
             `Cannot run ${kernel.name} "${label}": "${name}" is read before anything wrote it`,
           );
         }
-        const item = { byteLength: storage.byteLength, first: at, last: at };
+        const item = {
+          label: virtual.get(storage)!.label,
+          byteLength: storage.byteLength,
+          first: at,
+          last: at,
+        };
         if (group === "kept" && virtual.get(storage)!.inTexture) {
           throw new TypeError(
             `Cannot run ${kernel.name} "${label}": "${name}" is in a texture and would be kept`,

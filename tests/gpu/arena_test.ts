@@ -25,8 +25,8 @@ function assertSound(
 
 Deno.test("planArenas() gives the bytes of a finished tensor to a later one", () => {
   const items = [
-    { byteLength: 1000, first: 0, last: 1 },
-    { byteLength: 1000, first: 2, last: 3 },
+    { label: "x", byteLength: 1000, first: 0, last: 1 },
+    { label: "x", byteLength: 1000, first: 2, last: 3 },
   ];
   const plan = planArenas(items, OPTIONS);
   assertSound(items, plan, []);
@@ -35,9 +35,9 @@ Deno.test("planArenas() gives the bytes of a finished tensor to a later one", ()
 
 Deno.test("planArenas() keeps tensors of one dispatch apart that are read and written", () => {
   const items = [
-    { byteLength: 512, first: 0, last: 1 },
-    { byteLength: 512, first: 1, last: 2 },
-    { byteLength: 512, first: 2, last: 2 },
+    { label: "x", byteLength: 512, first: 0, last: 1 },
+    { label: "x", byteLength: 512, first: 1, last: 2 },
+    { label: "x", byteLength: 512, first: 2, last: 2 },
   ];
   const apart: [number, number][] = [[0, 1], [1, 2]];
   const plan = planArenas(items, { ...OPTIONS, apart });
@@ -46,13 +46,13 @@ Deno.test("planArenas() keeps tensors of one dispatch apart that are read and wr
 });
 
 Deno.test("planArenas() begins another arena when one is full, and refuses a tensor that fits none", () => {
-  const items = [0, 1, 2].map(() => ({ byteLength: 600, first: 0, last: 9 }));
+  const items = [0, 1, 2].map((i) => ({ label: `vae.${i}`, byteLength: 600 + i, first: 0, last: 9 }));
   const plan = planArenas(items, { ...OPTIONS, maxArenaBytes: 1536 });
   assertSound(items, plan, []);
   assert.equal(plan.arenas.length, 2);
   assert.throws(
     () => planArenas(items, { ...OPTIONS, maxArenaBytes: 512 }),
-    /Cannot place a tensor of 600 bytes/,
+    { name: "LimitError", message: 'Cannot place "vae.2": 602 bytes, a buffer holds 512' },
   );
 });
 
@@ -64,7 +64,7 @@ Deno.test("planArenas() stays sound and near the peak for a thousand random chai
   }
   for (let round = 0; round < 1000; round++) {
     const items = Array.from({ length: 1 + random(30) }, (_, i) => {
-      return { byteLength: 1 + random(5000), first: i, last: i + random(6) };
+      return { label: `${i}`, byteLength: 1 + random(5000), first: i, last: i + random(6) };
     });
     const apart = items.slice(1).map((_, i): [number, number] => [i, i + 1]);
     const plan = planArenas(items, { ...OPTIONS, apart });
