@@ -83,7 +83,7 @@ const maxGpuMemory = optional(option("--max-gpu-memory", byteSize(), {
 const vaeTiling = withDefault(
   flag("--vae-tiling", {
     description:
-      message`Allow decoding in overlapping tiles where memory is short; brightness may differ slightly between them`,
+      message`Allow decoding in overlapping tiles where memory is short or the GPU cannot hold a whole frame; brightness may differ slightly between them`,
   }),
   false,
 );

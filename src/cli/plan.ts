@@ -75,7 +75,7 @@ function printGpuMemory({ stages, peakBytes, measures }: FittedPlan, limit: numb
   console.log();
   const allowed = limit === undefined ? "" : ` of ${formatByteSize(limit)} allowed`;
   row("GPU memory, peak", `${formatByteSize(peakBytes)}${allowed}`);
-  if (measures.length > 0) row("To keep to it", measures.join(", "));
+  if (measures.length > 0) row("To fit", measures.join(", "));
 }
 
 function printTime(times: readonly StageTime[]): void {

@@ -27,8 +27,8 @@ export type CliEvent =
     guidance_scale: number;
   }
   | { event: "warning"; message: string }
-  /** What is done to keep to a limit of GPU memory, in words. */
-  | { event: "memory"; peak_bytes: number; limit_bytes: number; measures: string[] }
+  /** What is done to keep to a limit of GPU memory, in words; `limit_bytes` is null where only the GPU sets one. */
+  | { event: "memory"; peak_bytes: number; limit_bytes: number | null; measures: string[] }
   /** Work of an earlier run that is not done again. */
   | { event: "resumed"; flow_pairs: number; frame_steps: number; frames: number }
   /** The GPU failed for a reason that may pass; the job goes on from its last checkpoint. */
@@ -169,7 +169,8 @@ function describeEvent(event: CliEvent): string | null {
     }
     case "memory": {
       const { peak_bytes, limit_bytes, measures } = event;
-      const peak = `${formatByteSize(peak_bytes)} of ${formatByteSize(limit_bytes)} allowed`;
+      const allowed = limit_bytes === null ? "" : ` of ${formatByteSize(limit_bytes)} allowed`;
+      const peak = `${formatByteSize(peak_bytes)}${allowed}`;
       return `GPU memory: ${[peak, ...measures].join(", ")}`;
     }
     case "warning":

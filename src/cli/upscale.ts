@@ -207,11 +207,12 @@ async function checkMemory(
   },
 ): Promise<void> {
   const { peakBytes, measures } = await upscaler.plan(summary, settings);
-  if (command.maxGpuMemory === undefined) return;
+  const { maxGpuMemory: limit = null } = command;
+  if (limit === null && measures.length === 0) return;
   reporter.report({
     event: "memory",
     peak_bytes: peakBytes,
-    limit_bytes: command.maxGpuMemory,
+    limit_bytes: limit,
     measures: [...measures],
   });
 }

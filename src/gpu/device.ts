@@ -11,11 +11,10 @@ export interface GpuOptions {
   device?: string;
   /** Accept a software adapter, which computes on the CPU. Default false. */
   allowCpu?: boolean;
-  /**
-   * Largest range a kernel may bind, in bytes; tensors above it are computed in row bands. Default and
-   * upper bound: the adapter's `maxStorageBufferBindingSize`.
-   */
+  /** Largest range a kernel may bind, in bytes; larger tensors are computed in row bands. At most the adapter's limit. */
   maxBindingBytes?: number;
+  /** Largest buffer, in bytes. At most the adapter's limit, which is the default of both. */
+  maxBufferBytes?: number;
   /** Use subgroup operations where the adapter has them. Default true. */
   subgroups?: boolean;
 }
@@ -158,7 +157,7 @@ export class Gpu {
       timestamps: wanted.includes("timestamp-query"),
       float16: wanted.includes("shader-f16"),
       maxBindingBytes: Math.min(options.maxBindingBytes ?? Infinity, limits.maxStorageBufferBindingSize),
-      maxBufferBytes: limits.maxBufferSize,
+      maxBufferBytes: Math.min(options.maxBufferBytes ?? Infinity, limits.maxBufferSize),
       maxTextureRows: limits.maxTextureDimension2D,
       maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
       maxInvocations: limits.maxComputeInvocationsPerWorkgroup,

@@ -49,8 +49,8 @@ interface Job extends FittedClip {
 /** A change of settings that saves memory. */
 interface Measure {
   readonly change: Partial<MemorySettings>;
-  /** What it is called; a later measure of the same name replaces an earlier one. */
-  readonly name: string;
+  /** Whether it helps where a single tensor is too large for the GPU, not only all together for a limit. */
+  readonly shrinksTensors: boolean;
   readonly words: string;
 }
 
@@ -73,85 +73,146 @@ export function initialSettings(gpu: Gpu, { precision }: Pick<MemoryWishes, "pre
 /**
  * The first plan that keeps to the limit, with as few measures as possible in a fixed order: smaller bands, no kept
  * filters, f16 weights (with precision "auto"), decoding in tiles (where allowed). The first two change no byte of the
- * result. Weights of a stage that is not running are never held. Throws `LimitError` with what would fit if nothing
- * does, or if the frames are too large for this GPU whatever the limit.
+ * result. What the GPU can bind and allocate at all is a limit like the other. Weights of a stage that is not running
+ * are never held. Throws `LimitError` with what would fit if nothing does.
  */
 export function fitMemory(gpu: Gpu, outline: ModelOutline, fitted: FittedClip): FittedPlan {
   const job = { ...fitted, known: new Map() };
-  const limit = job.wishes.maxGpuMemory ?? Infinity;
-  let plan: FittedPlan;
-  try {
-    plan = leastPlan(gpu, outline, job);
-  } catch (error) {
-    if (!(error instanceof LimitError)) throw error;
-    const size = sizeThatFits(gpu, outline, { job, settings: initialSettings(gpu, job.wishes), limit });
-    throw size === null
-      ? error
-      : new LimitError(`${error.message}. Use frames of at most ${size}`, { cause: error });
-  }
-  if (plan.peakBytes <= limit) return plan;
-  throw new LimitError(refusal(gpu, outline, { job, plan, limit }));
+  const plan = leastPlan(gpu, outline, job);
+  if (keepsToLimit(plan, job.wishes)) return plan;
+  throw refusal(gpu, outline, { job, plan });
 }
 
-/** The first plan that keeps to the limit, or the one with the lowest peak. */
-function leastPlan(gpu: Gpu, outline: ModelOutline, { wishes, ...job }: Job): FittedPlan {
-  const { maxGpuMemory: limit = Infinity } = wishes;
-  let settings = initialSettings(gpu, wishes);
-  let plan = planMemory(gpu, outline, { ...job, settings });
-  const taken = new Map<string, string>();
-  for (const { change, name, words } of measures(settings, wishes)) {
+/** The first plan that keeps to the limit, or the one with the lowest peak, or why this GPU can hold none. */
+function leastPlan(gpu: Gpu, outline: ModelOutline, job: Job): FittedPlan | LimitError {
+  const limit = job.wishes.maxGpuMemory ?? Infinity;
+  const initial = initialSettings(gpu, job.wishes), all = measures(initial, job.wishes);
+  const first = firstPossible(gpu, outline, { job, initial, all });
+  if (first instanceof LimitError) return first;
+  let { plan, settings } = first;
+  for (const change of attempts(all)) {
     if (plan.peakBytes <= limit) break;
     const changed = { ...settings, ...change };
-    const candidate = planMemory(gpu, outline, { ...job, settings: changed });
-    if (candidate.peakBytes >= plan.peakBytes) continue;
+    const candidate = tryPlan(gpu, outline, { ...job, settings: changed });
+    if (candidate instanceof LimitError || candidate.peakBytes >= plan.peakBytes) continue;
     settings = changed;
     plan = candidate;
-    taken.set(name, words);
   }
-  return { ...plan, settings, measures: [...taken.values()] };
+  const taken = all.filter(({ change }) => isIn(settings, change) && !isIn(initial, change));
+  return { ...plan, settings, measures: taken.map(({ words }) => words) };
+}
+
+/** The plan with the initial settings, or with as few measures as make it possible, or why none does. */
+function firstPossible(
+  gpu: Gpu,
+  outline: ModelOutline,
+  { job, initial, all }: {
+    readonly job: Job;
+    readonly initial: MemorySettings;
+    readonly all: readonly Measure[];
+  },
+): { plan: MemoryPlan; settings: MemorySettings } | LimitError {
+  const failures: LimitError[] = [];
+  for (const change of [{}, ...attempts(all.filter(({ shrinksTensors }) => shrinksTensors))]) {
+    const settings = { ...initial, ...change };
+    const plan = tryPlan(gpu, outline, { ...job, settings });
+    if (!(plan instanceof LimitError)) return { plan, settings };
+    failures.push(plan);
+  }
+  return failures[0]!;
+}
+
+/** A plan, or why this GPU cannot hold what it would take. */
+function tryPlan(
+  gpu: Gpu,
+  outline: ModelOutline,
+  job: Parameters<typeof planMemory>[2],
+): MemoryPlan | LimitError {
+  try {
+    return planMemory(gpu, outline, job);
+  } catch (error) {
+    if (error instanceof LimitError) return error;
+    throw error;
+  }
+}
+
+function keepsToLimit<P extends MemoryPlan>(
+  plan: P | LimitError,
+  { maxGpuMemory = Infinity }: MemoryWishes,
+): plan is P {
+  return !(plan instanceof LimitError) && plan.peakBytes <= maxGpuMemory;
 }
 
 function measures({ precision }: MemorySettings, wishes: MemoryWishes): Measure[] {
-  return [
+  // Scratch tensors and kept filters are smaller than what any GPU must bind and allocate.
+  const exact = wishes.maxGpuMemory === undefined ? [] : [
     ...[32, 16, 8, 4].map((mib) => ({
       change: { scratchBytes: mib * MIB },
-      name: "bands",
       words: `bands of ${mib} MiB`,
     })),
-    { change: { keepDerived: false }, name: "filters", words: "transformed filters computed anew each time" },
+    { change: { keepDerived: false }, words: "transformed filters computed anew each time" },
+  ];
+  const inexact = [
     ...wishes.precision === "auto" && precision === "f32"
-      ? [{ change: { precision: "f16" as const }, name: "precision", words: "f16 weights" }]
+      ? [{ change: { precision: "f16" as const }, words: "f16 weights" }]
       : [],
     ...wishes.vaeTiling
-      ? TILES.map((tile) => ({
-        change: { tile },
-        name: "tiles",
-        words: `decoding in tiles of ${4 * tile} pixels`,
-      }))
+      ? TILES.map((tile) => ({ change: { tile }, words: `decoding in tiles of ${4 * tile} pixels` }))
       : [],
+  ];
+  return [
+    ...exact.map((measure) => ({ ...measure, shrinksTensors: false })),
+    ...inexact.map((measure) => ({ ...measure, shrinksTensors: true })),
   ];
 }
 
-/** The message of the error: need, limit, and what would fit. */
+/** What to try, one after the other: each measure, and all at once, because some help only together. */
+function attempts(all: readonly Measure[]): Partial<MemorySettings>[] {
+  return [...all.map(({ change }) => change), ...all.length > 1 ? [changeOfAll(all)] : []];
+}
+
+/** All measures, each as far as it goes. */
+function changeOfAll(all: readonly Measure[]): Partial<MemorySettings> {
+  return Object.assign({}, ...all.map(({ change }) => change));
+}
+
+function isIn(settings: MemorySettings, change: Partial<MemorySettings>): boolean {
+  return Object.entries(change).every(([key, value]) => settings[key as keyof MemorySettings] === value);
+}
+
+/** The error: need, limit, and what would fit. */
 function refusal(
   gpu: Gpu,
   outline: ModelOutline,
-  { job, plan, limit }: { readonly job: Job; readonly plan: FittedPlan; readonly limit: number },
-): string {
-  const { width, height, bitDepths: { length } } = job.clip;
-  const need = formatByteSize(plan.peakBytes);
-  const { stage } = plan.stages.find(({ total }) => total === plan.peakBytes)!;
+  { job, plan }: { readonly job: Job; readonly plan: FittedPlan | LimitError },
+): LimitError {
+  const { clip: { width, height, bitDepths: { length } }, wishes } = job;
   const flags = flagsThatFit(gpu, outline, job);
-  const size = flags === null ? sizeThatFits(gpu, outline, { job, limit, ...plan }) : null;
+  const size = flags === null ? sizeThatFits(gpu, outline, job) : null;
   const remedies = [
     ...flags === null ? [] : [`pass ${flags}`],
     ...size === null ? [] : [`use frames of at most ${size}`],
-    `allow ${need.replace(" ", "")} with --max-gpu-memory`,
-  ].join(", or ");
-  return `Cannot upscale ${length} ${length === 1 ? "frame" : "frames"} of ${width} x ${height} within ${
-    formatByteSize(limit)
-  } of GPU memory: stage "${stage}" needs ${need} after all measures that are allowed. ` +
-    `${remedies[0]!.toUpperCase()}${remedies.slice(1)}`;
+  ];
+  if (plan instanceof LimitError) {
+    return remedies.length === 0
+      ? plan
+      : new LimitError(`${plan.message}. ${sentence(remedies)}`, { cause: plan });
+  }
+  const need = formatByteSize(plan.peakBytes);
+  const { stage } = plan.stages.find(({ total }) => total === plan.peakBytes)!;
+  return new LimitError(
+    `Cannot upscale ${length} ${length === 1 ? "frame" : "frames"} of ${width} x ${height} within ${
+      formatByteSize(wishes.maxGpuMemory!)
+    } of GPU memory: stage "${stage}" needs ${need} after all measures that are allowed. ${
+      sentence([...remedies, `allow ${need.replace(" ", "")} with --max-gpu-memory`])
+    }`,
+  );
+}
+
+/** Alternatives as a sentence without its full stop. */
+function sentence(alternatives: readonly string[]): string {
+  const text = alternatives.join(", or ");
+  return `${text[0]!.toUpperCase()}${text.slice(1)}`;
 }
 
 /** The flags that would allow measures enough; null if none would. */
@@ -163,28 +224,22 @@ function flagsThatFit(gpu: Gpu, outline: ModelOutline, job: Job): string | null 
   const both = flags.length < 2 ? [] : [flags];
   for (const set of [...flags.map((flag) => [flag]), ...both]) {
     const allowed = set.reduce((all, [, change]) => ({ ...all, ...change }), wishes);
-    const { peakBytes } = leastPlan(gpu, outline, { ...job, wishes: allowed });
-    if (peakBytes <= wishes.maxGpuMemory!) return set.map(([flag]) => flag).join(" ");
+    const plan = leastPlan(gpu, outline, { ...job, wishes: allowed });
+    if (keepsToLimit(plan, wishes)) return set.map(([flag]) => flag).join(" ");
   }
   return null;
 }
 
-/** The largest frames of the same shape that would fit, about; null if none would. */
-function sizeThatFits(
-  gpu: Gpu,
-  outline: ModelOutline,
-  { job: { clip, steps, text }, settings, limit }: {
-    readonly job: Job;
-    readonly settings: MemorySettings;
-    readonly limit: number;
-  },
-): string | null {
+/** The largest frames of the same shape that would fit with all measures, about; null if none would. */
+function sizeThatFits(gpu: Gpu, outline: ModelOutline, job: Job): string | null {
+  const { clip, wishes } = job, initial = initialSettings(gpu, wishes);
+  const settings = { ...initial, ...changeOfAll(measures(initial, wishes)) };
   let largest: ClipOutline | null = null, least = 0, most = 1;
   for (let i = 0; i < SIZE_TRIALS; i++) {
     const factor = (least + most) / 2;
     const [height, width] = [clip.height, clip.width].map((side) => Math.max(1, Math.floor(factor * side)));
     const smaller = { ...clip, height: height!, width: width! };
-    if (fits(gpu, outline, { clip: smaller, steps, text, settings, limit })) {
+    if (keepsToLimit(tryPlan(gpu, outline, { ...job, clip: smaller, settings }), wishes)) {
       largest = smaller;
       least = factor;
     } else {
@@ -192,24 +247,4 @@ function sizeThatFits(
     }
   }
   return largest && `${largest.width} x ${largest.height}`;
-}
-
-/** Whether a job keeps to a limit, and its frames to what this GPU can bind and allocate at all. */
-function fits(
-  gpu: Gpu,
-  outline: ModelOutline,
-  { limit, ...job }: {
-    readonly clip: ClipOutline;
-    readonly steps: number;
-    readonly text: TextOutline;
-    readonly settings: MemorySettings;
-    readonly limit: number;
-  },
-): boolean {
-  try {
-    return planMemory(gpu, outline, job).peakBytes <= limit;
-  } catch (error) {
-    if (error instanceof LimitError) return false;
-    throw error;
-  }
 }

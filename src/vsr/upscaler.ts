@@ -55,7 +55,7 @@ export interface UpscalerOptions extends GpuOptions {
   readonly maxGpuMemory?: number | undefined;
   /**
    * Whether frames, and the estimates that a ControlNet sees, may be decoded in overlapping tiles where memory is
-   * short. Each tile is normalised by itself, so the result differs slightly from that of whole frames. Default false.
+   * short or the GPU cannot hold what a whole one takes. Each tile is normalised by itself, so the result differs slightly from that of whole frames. Default false.
    */
   readonly vaeTiling?: boolean | undefined;
   /** Whether to measure which kernels are the fastest, and where to keep that. Default: mode "off". */
@@ -145,7 +145,7 @@ export class Upscaler {
   }
 
   /**
-   * Computes what `upscale()` will need for a clip, and what it will do to keep to `maxGpuMemory`. Loads and allocates
+   * Computes what `upscale()` will need for a clip, and what it will do to keep to limits. Loads and allocates
    * nothing. Throws `LimitError` that says what would fit if there is no way, `RangeError` for settings out of range.
    */
   async plan(clip: ClipOutline, options: UpscaleOptions = {}): Promise<FittedPlan> {
@@ -195,8 +195,8 @@ export class Upscaler {
    *
    * @param frames One or more frames of one size.
    * @throws `RangeError` for settings out of range, for no frames or mixed sizes; `CheckpointError` for weights that
-   * do not fit; `LimitError` where `maxGpuMemory` does not suffice; `GpuError` when the device fails;
-   * `NonFiniteError` or `BlankFrameError` where no picture comes out; the abort reason when `signal` aborts.
+   * do not fit; `LimitError` where `maxGpuMemory` does not suffice, or the GPU cannot hold a tensor; `GpuError` when
+   * the device fails; `NonFiniteError` or `BlankFrameError` where no picture comes out; the abort reason when `signal` aborts.
    */
   async *upscale(
     frames: Iterable<Frame> | AsyncIterable<Frame>,
@@ -255,7 +255,11 @@ export class Upscaler {
   }
 
   async #memory(store: FrameStore, options: UpscaleOptions): Promise<MemorySettings> {
-    if (this.#wishes.maxGpuMemory === undefined) return initialSettings(this.#gpu, this.#wishes);
+    const { precision, maxGpuMemory, vaeTiling } = this.#wishes;
+    // Without a limit of its own only the GPU's can be exceeded, and bands do not help there.
+    if (maxGpuMemory === undefined && precision !== "auto" && !vaeTiling) {
+      return initialSettings(this.#gpu, this.#wishes);
+    }
     const bitDepths = Array.from({ length: store.count }, (_, i) => store.bitDepth(i));
     const { height, width } = store;
     return (await this.plan({ height, width, bitDepths }, options)).settings;

@@ -41,7 +41,7 @@ Deno.test("plan says what is done to keep to --max-gpu-memory", () =>
     const { code, stdout } = await runCli(...args);
     assert.equal(code, 0);
     assert.match(stdout, /^GPU memory, peak +[\d.]+ MB of 18 MB allowed$/m);
-    assert.match(stdout, /^To keep to it +transformed filters computed anew each time$/m);
+    assert.match(stdout, /^To fit +transformed filters computed anew each time$/m);
   }));
 
 for (const command of ["plan", "upscale"]) {

@@ -65,6 +65,19 @@ Deno.test("Reporter hides progress on none and everything but errors on quiet", 
   deepStrictEqual(written, ["Error: x\n"]);
 });
 
+Deno.test("Reporter says what is done about memory, with a limit and without one", () => {
+  const written: string[] = [];
+  const reporter = new Reporter("lines", { write: (text) => written.push(text), now: () => 0 });
+  const measures = ["bands of 4 MiB", "f16 weights"];
+  for (const limit_bytes of [3e9, null]) {
+    reporter.report({ event: "memory", peak_bytes: 2e9, limit_bytes, measures });
+  }
+  deepStrictEqual(written, [
+    "GPU memory: 2 GB of 3 GB allowed, bands of 4 MiB, f16 weights\n",
+    "GPU memory: 2 GB, bands of 4 MiB, f16 weights\n",
+  ]);
+});
+
 Deno.test("formatDuration() rounds up to seconds and shows hours when there are some", () => {
   deepStrictEqual([0, 1, 59_001, 3_599_000, 3_600_000, 36_061_000].map(formatDuration), [
     "0:00",

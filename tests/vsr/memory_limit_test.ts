@@ -5,7 +5,7 @@ import { Gpu } from "../../src/gpu/device.ts";
 import { LimitError } from "../../src/gpu/errors.ts";
 import type { Frame } from "../../src/media/frame.ts";
 import { fitMemory, type FittedPlan, type MemoryWishes } from "../../src/vsr/memory_limit.ts";
-import type { ClipOutline } from "../../src/vsr/memory_plan.ts";
+import { type ClipOutline, planMemory } from "../../src/vsr/memory_plan.ts";
 import { parseByteSize } from "../../src/text/byte_size.ts";
 import { openOutline } from "../../src/vsr/networks.ts";
 import { Upscaler, type UpscalerOptions } from "../../src/vsr/upscaler.ts";
@@ -125,6 +125,74 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "fitMemory() finds what all measures together allow, though some alone do not lower the peak",
+  async (gpu) => {
+    const clip: ClipOutline = { ...PICTURE, bitDepths: [8, 8, 8] };
+    const settings = { precision: "f16", scratchBytes: 2 ** 22, keepDerived: false, tile: 32 } as const;
+    using outline = await openOutline(gpu, await openModelFolder(MODEL));
+    const text = { shapes: [[77, 64] as const], encoded: 0 };
+    const { peakBytes } = planMemory(gpu, outline, { clip, steps: 1, text, settings });
+    const plan = await fit(gpu, { precision: "auto", vaeTiling: true, maxGpuMemory: peakBytes }, clip);
+    assert.deepEqual(plan.settings, settings);
+  },
+);
+
+/** On which a single tensor of the decoder is too large for 320 x 180. */
+function openSmall(): Promise<Gpu> {
+  return Gpu.open({ allowCpu: true, maxBufferBytes: 100e6 });
+}
+
+Deno.test("fitMemory() decodes in tiles, if allowed, where the GPU cannot hold a tensor of the whole frame", async () => {
+  using gpu = await openSmall();
+  const { measures, settings } = await fit(gpu, { vaeTiling: true });
+  assert.deepEqual(measures, ["decoding in tiles of 512 pixels"]);
+  assert.deepEqual(settings, { precision: "f32", scratchBytes: 2 ** 26, keepDerived: true, tile: 128 });
+  await assert.rejects(fit(gpu, {}), {
+    name: "LimitError",
+    message:
+      /^Cannot place "vae\.decoder\.[a-z0-9_.]+": \d+ bytes, a buffer holds 100000000\. Pass --vae-tiling$/,
+  });
+});
+
+Deno.test("fitMemory() takes the other measures too where tiles make a frame possible but exceed the limit", async () => {
+  using gpu = await openSmall();
+  const { peakBytes } = await fit(gpu, { vaeTiling: true });
+  const plan = await fit(gpu, { vaeTiling: true, maxGpuMemory: peakBytes - 1 });
+  assert.ok(plan.peakBytes < peakBytes);
+  assert.match(plan.measures.join(", "), /^bands of 32 MiB, decoding in tiles of 512 pixels$/);
+});
+
+Deno.test("fitMemory() advises what a limit allows where a tensor is too large for the GPU", async () => {
+  using gpu = await openSmall();
+  const wishes = { maxGpuMemory: 60e6 };
+  const error = await fit(gpu, wishes).catch((error: Error) => error);
+  const [, width, height] = /100000000\. Use frames of at most (\d+) x (\d+)$/.exec(
+    (error as Error).message,
+  )!;
+  const plan = await fit(gpu, wishes, { ...PICTURE, width: Number(width), height: Number(height) });
+  assert.ok(plan.peakBytes <= 60e6 && plan.peakBytes > 55e6, `${plan.peakBytes} bytes`);
+  assert.match(plan.measures.join(), /bands/);
+});
+
+Deno.test("Upscaler.upscale() upscales a frame in tiles whose whole decoding the GPU cannot hold", async () => {
+  const frame = signalFrame(0, { width: 72, height: 64 });
+  async function upscaleOn(options: Partial<UpscalerOptions>): Promise<Frame> {
+    using upscaler = await Upscaler.open({ model: MODEL, allowCpu: true, ...options });
+    return (await Array.fromAsync(upscaler.upscale([frame])))[0]!;
+  }
+  const small = { maxBufferBytes: 7e6 };
+  await assert.rejects(upscaleOn(small), /^LimitError: Cannot place "vae\..*, a buffer holds 7000000$/);
+  const tiled = await upscaleOn({ ...small, vaeTiling: true }), whole = await upscaleOn({});
+  assert.deepEqual([tiled.width, tiled.height], [288, 256]);
+  const difference = meanDifference(tiled, whole);
+  assert.ok(difference > 0 && difference < 2, `differs by ${difference} levels`);
+});
+
+function meanDifference(a: Frame, b: Frame): number {
+  return [...a.data].reduce((sum, v, at) => sum + Math.abs(v - b.data[at]!), 0) / a.data.length;
+}
+
 const CLIP = [0, 1].map((i) => signalFrame(i, { width: 40, height: 36 }));
 
 async function upscale(options: Partial<UpscalerOptions>): Promise<{ frames: Frame[]; peakBytes: number }> {
@@ -152,9 +220,8 @@ Deno.test("Upscaler.upscale() keeps to a limit that takes f16 weights and tiles"
   assert.deepEqual(frames.map(({ width, height }) => [width, height]), [[160, 144], [160, 144]]);
   using upscaler = await Upscaler.open({ model: MODEL, allowCpu: true, precision: "f16" });
   const whole = await Array.fromAsync(upscaler.upscale(CLIP, { steps: 2 }));
-  for (const [i, { data }] of frames.entries()) {
-    const difference = [...data].reduce((sum, v, at) => sum + Math.abs(v - whole[i]!.data[at]!), 0) /
-      data.length;
+  for (const [i, frame] of frames.entries()) {
+    const difference = meanDifference(frame, whole[i]!);
     assert.ok(difference > 0 && difference < 2, `frame ${i} differs by ${difference} levels`);
   }
 });
