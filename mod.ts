@@ -18,6 +18,7 @@
  */
 export { UPSCALE_FACTOR, Upscaler, type UpscalerOptions } from "./src/vsr/upscaler.ts";
 export type { ClipSettings, UpscaleOptions } from "./src/vsr/clip_settings.ts";
+export type { SchedulerName } from "./src/checkpoint/scheduler_config.ts";
 export type { TuningOptions } from "./src/vsr/tuning_cache.ts";
 export type { StageTime } from "./src/vsr/estimate_time.ts";
 export type { FittedPlan, Precision } from "./src/vsr/memory_limit.ts";

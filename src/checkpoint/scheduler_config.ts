@@ -1,6 +1,14 @@
 import * as v from "valibot";
 import { integer, only, parseConfig, real } from "./config_schema.ts";
 
+/** What settings call a scheduler. */
+export type SchedulerName = "ddpm" | "ddim";
+/** diffusers' classes of them. */
+export const SCHEDULER_CLASSES = {
+  ddpm: "DDPMScheduler",
+  ddim: "DDIMScheduler",
+} as const satisfies Record<SchedulerName, string>;
+
 /** Configuration of diffusers' `DDPMScheduler` or `DDIMScheduler`, as far as it is supported. */
 export interface SchedulerConfig {
   readonly class_name: "DDPMScheduler" | "DDIMScheduler";
@@ -22,7 +30,7 @@ export interface SchedulerConfig {
 }
 
 const schema = v.object({
-  _class_name: v.optional(v.picklist(["DDPMScheduler", "DDIMScheduler"]), "DDPMScheduler"),
+  _class_name: v.optional(v.picklist(Object.values(SCHEDULER_CLASSES)), "DDPMScheduler"),
   num_train_timesteps: v.optional(integer(1, 100_000), 1000),
   beta_start: v.optional(real(0, 0.999, { above: true }), 1e-4),
   beta_end: v.optional(real(0, 0.999, { above: true }), 0.02),
@@ -50,6 +58,20 @@ export function parseSchedulerConfig(json: unknown, where: string): SchedulerCon
     check: problemsBetweenKeys,
   });
   return { class_name: _class_name, ...raw };
+}
+
+/** What settings call the scheduler of a configuration. */
+export function schedulerName({ class_name }: SchedulerConfig): SchedulerName {
+  return class_name === SCHEDULER_CLASSES.ddpm ? "ddpm" : "ddim";
+}
+
+/**
+ * The configuration of another scheduler as diffusers' `from_config` makes it. Both classes take the same keys with the
+ * same defaults, but for `set_alpha_to_one`, which DDPM passes on unused, and `variance_type`, of which only DDPM's
+ * default is supported.
+ */
+export function withScheduler(config: SchedulerConfig, name: SchedulerName): SchedulerConfig {
+  return { ...config, class_name: SCHEDULER_CLASSES[name] };
 }
 
 function problemsBetweenKeys(raw: v.InferOutput<typeof schema>): string[] {

@@ -116,6 +116,9 @@ const upscale = command(
     flow,
     temporal,
     steps,
+    scheduler: optional(option("--scheduler", choice(["ddpm", "ddim"], { metavar: "KIND" }), {
+      description: message`Scheduler to sample with, ddpm or ddim, built from the configuration of the model's; default the model's`,
+    })),
     prompt,
     negativePrompt,
     guidanceScale,

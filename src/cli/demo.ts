@@ -16,6 +16,7 @@ export async function demo(
     flow: undefined,
     temporal: undefined,
     steps: undefined,
+    scheduler: undefined,
     prompt: undefined,
     negativePrompt: undefined,
     guidanceScale: undefined,

@@ -1,3 +1,4 @@
+import type { SchedulerName } from "../checkpoint/scheduler_config.ts";
 import { formatByteSize } from "../text/byte_size.ts";
 import { escapeName } from "../text/escape_name.ts";
 import type { Progress } from "../vsr/progress.ts";
@@ -17,6 +18,7 @@ export type CliEvent =
     output_width: number;
     output_height: number;
     steps: number;
+    scheduler: SchedulerName;
     seed: number;
     conditioning_scale: number;
     /** Null for models without noise levels. */

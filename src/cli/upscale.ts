@@ -166,6 +166,7 @@ function reportJob(
     output_width: UPSCALE_FACTOR * width,
     output_height: UPSCALE_FACTOR * height,
     steps: settings.steps,
+    scheduler: settings.scheduler,
     seed: settings.seed,
     conditioning_scale: settings.conditioningScale,
     noise_level: settings.noiseLevel,

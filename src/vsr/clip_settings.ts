@@ -1,5 +1,6 @@
 import { quote } from "../checkpoint/errors.ts";
 import { highestNoiseLevel, type ModelConfigs } from "../checkpoint/model_configs.ts";
+import { SCHEDULER_CLASSES, type SchedulerName, schedulerName } from "../checkpoint/scheduler_config.ts";
 import type { StageControl } from "./progress.ts";
 
 /** As diffusers' pipeline of the x4-upscaler has it. */
@@ -9,6 +10,8 @@ const DEFAULT_NOISE_LEVEL = 20;
 export interface UpscaleOptions extends StageControl {
   /** Sampling steps, 1 to the scheduler's `num_train_timesteps`. */
   readonly steps?: number | undefined;
+  /** Scheduler to sample with, built from the configuration of the model's, which is the default. */
+  readonly scheduler?: SchedulerName | undefined;
   /** Seed of all noise, a non-negative integer; default 42. */
   readonly seed?: number | undefined;
   /** Factor of the temporal module's residuals, 0 or more. */
@@ -31,6 +34,8 @@ export interface UpscaleOptions extends StageControl {
 export interface ClipSettings {
   /** Sampling steps. */
   readonly steps: number;
+  /** Scheduler to sample with. */
+  readonly scheduler: SchedulerName;
   /** Seed of all noise. */
   readonly seed: number;
   /** Factor of the temporal module's residuals. */
@@ -47,13 +52,15 @@ export interface ClipSettings {
 
 /** The settings in full. Throws `RangeError` for values out of the model's range. */
 export function clipSettings(configs: ModelConfigs, options: UpscaleOptions): ClipSettings {
-  const { index, scheduler } = configs;
+  const { index, scheduler: { num_train_timesteps: most } } = configs;
   const { steps = index.num_inference_steps, seed = 42, conditioningScale = index.conditioning_scale } =
     options;
-  if (!Number.isInteger(steps) || steps < 1 || steps > scheduler.num_train_timesteps) {
-    throw new RangeError(
-      `Cannot use steps ${steps}: an integer from 1 to ${scheduler.num_train_timesteps} is wanted`,
-    );
+  const { scheduler = schedulerName(configs.scheduler) } = options;
+  if (!Number.isInteger(steps) || steps < 1 || steps > most) {
+    throw new RangeError(`Cannot use steps ${steps}: an integer from 1 to ${most} is wanted`);
+  }
+  if (!Object.hasOwn(SCHEDULER_CLASSES, scheduler)) {
+    throw new RangeError(`Cannot use scheduler ${quote(scheduler)}: "ddpm" or "ddim" is wanted`);
   }
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new RangeError(`Cannot use seed ${seed}: a non-negative integer up to 2^53 - 1 is wanted`);
@@ -65,6 +72,7 @@ export function clipSettings(configs: ModelConfigs, options: UpscaleOptions): Cl
   }
   return {
     steps,
+    scheduler,
     seed,
     conditioningScale,
     noiseLevel: noiseLevelOf(configs, options),

@@ -1,4 +1,5 @@
 import { type ModelFolder, type ModelPart, openModelFolder } from "../checkpoint/model_folder.ts";
+import { withScheduler } from "../checkpoint/scheduler_config.ts";
 import { Scheduler } from "../diffusion/scheduler.ts";
 import { type AdapterFacts, Gpu, type GpuOptions } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -304,7 +305,7 @@ export class Upscaler {
         frames: noised ?? store,
         flows,
         noise,
-        scheduler: new Scheduler(model.configs.scheduler),
+        scheduler: new Scheduler(withScheduler(model.configs.scheduler, options.scheduler)),
         classLabel: options.noiseLevel,
       });
     } finally {

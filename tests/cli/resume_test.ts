@@ -69,13 +69,13 @@ Deno.test("upscale refuses what does not fit an unfinished job, naming it, and t
   withUnfinished(async (dir) => {
     const output = join(dir, "out"), same = args(dir, "out");
 
-    const changed = await runCli(...same, "--seed", "8", "--conditioning-scale", "0.25");
+    const changed = await runCli(...same, "--scheduler", "ddim", "--seed", "8");
     strictEqual(changed.code, 73);
     strictEqual(
       message(changed),
       `Cannot go on with the unfinished job in "${output}": it was begun differently\n` +
+        "  scheduler is ddim, the unfinished job has ddpm\n" +
         "  seed is 8, the unfinished job has 42\n" +
-        "  conditioningScale is 0.25, the unfinished job has 0.5\n" +
         "Run the command that it was begun with, or start over with --no-resume",
     );
 

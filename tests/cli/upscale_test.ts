@@ -56,7 +56,20 @@ Deno.test("upscale takes one picture of odd size and reports in JSON", () =>
     const output = join(dir, "out");
     const input = join(dir, "frame_0001.png");
     const { code, stdout, stderr } = await runCli(
-      ...["upscale", "-i", input, "-o", output, "--allow-cpu", "--progress", "json", "--steps", "2"],
+      ...[
+        "upscale",
+        "-i",
+        input,
+        "-o",
+        output,
+        "--allow-cpu",
+        "--progress",
+        "json",
+        "--steps",
+        "2",
+        "--scheduler",
+        "ddim",
+      ],
     );
     strictEqual(code, 0, stderr);
     strictEqual(stdout, "");
@@ -71,6 +84,7 @@ Deno.test("upscale takes one picture of odd size and reports in JSON", () =>
       output_width: 244,
       output_height: 188,
       steps: 2,
+      scheduler: "ddim",
       seed: 42,
       conditioning_scale: 0.5,
       noise_level: null,

@@ -86,6 +86,7 @@ async function run(
     flow: undefined,
     temporal: undefined,
     steps: 2,
+    scheduler: undefined,
     prompt: undefined,
     negativePrompt: undefined,
     guidanceScale: undefined,

@@ -83,6 +83,7 @@ Deno.test("Upscaler.manifest() tells settings, inputs and the model's files apar
   const manifest = await upscaler.manifest({ "a.png": "00" }, SETTINGS);
   deepStrictEqual(manifest.settings, {
     steps: 2,
+    scheduler: "ddpm",
     seed: 7,
     conditioningScale: 0.5,
     noiseLevel: null,

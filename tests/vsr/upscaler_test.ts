@@ -199,6 +199,7 @@ Deno.test("Upscaler.settings() takes what is left out from the model", async () 
   const upscaler = await open();
   assert.deepEqual(upscaler.settings(), {
     steps: 1,
+    scheduler: "ddpm",
     seed: 42,
     conditioningScale: 0.5,
     noiseLevel: null,
@@ -208,6 +209,7 @@ Deno.test("Upscaler.settings() takes what is left out from the model", async () 
   });
   assert.deepEqual(upscaler.settings({ steps: 1000, seed: 0, conditioningScale: 0, guidanceScale: 7.5 }), {
     steps: 1000,
+    scheduler: "ddpm",
     seed: 0,
     conditioningScale: 0,
     noiseLevel: null,
