@@ -1,12 +1,12 @@
-import { dirname, join, sep } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { escapeName } from "../text/escape_name.ts";
 import { CliError, EXIT } from "./exit_codes.ts";
 import { writing } from "./output_folder.ts";
 
 /**
  * Creates `folder` if need be and makes sure that a model of exactly the files `names` ("unet/config.json") can be written
- * there. Throws `CliError` (cannotCreate) if it cannot be created, if one of `sources` lies in it, if one of its folders is
- * a symbolic link, if a part of the model is there and `overwrite` is false, or if one of its folders holds other files,
+ * there. Throws `CliError` (cannotCreate) if it cannot be created, if one of `sources` lies in it or holds it, if one of
+ * its folders is a symbolic link, if a part of the model is there and `overwrite` is false, or if one of its folders holds other files,
  * which would be taken for parts of the model.
  */
 export async function openModelOutput(
@@ -17,12 +17,9 @@ export async function openModelOutput(
     readonly overwrite: boolean;
   },
 ): Promise<void> {
+  await checkApart(folder, { path: resolve(folder), sources }); // so that no empty folder is left in a model
   await writing(escapeName(folder), () => Deno.mkdir(folder, { recursive: true }));
-  const real = await Deno.realPath(folder);
-  for (const source of sources) {
-    if (!`${await Deno.realPath(source)}${sep}`.startsWith(real.endsWith(sep) ? real : real + sep)) continue;
-    throw refusal(folder, `"${escapeName(source)}", which is read, lies in it. Choose`);
-  }
+  await checkApart(folder, { path: await Deno.realPath(folder), sources });
   const present = await modelFiles(folder, new Set(names.map(dirname)));
   const other = present.find((name) => !names.includes(name));
   if (other !== undefined) {
@@ -36,6 +33,23 @@ export async function openModelOutput(
     folder,
     `it holds "${escapeName(present[0]!)}". Pass --overwrite to replace the model, or choose`,
   );
+}
+
+/** Throws `CliError` if one of `sources` lies in `folder`, which is at `path`, or the other way round. */
+async function checkApart(
+  folder: string,
+  { path, sources }: { readonly path: string; readonly sources: readonly string[] },
+): Promise<void> {
+  for (const source of sources) {
+    const real = await Deno.realPath(source), name = escapeName(source);
+    if (liesIn(real, path)) throw refusal(folder, `"${name}", which is read, lies in it. Choose`);
+    if (liesIn(path, real)) throw refusal(folder, `it lies in "${name}", which is read. Choose`);
+  }
+}
+
+/** Whether `path` is `folder` or in it; both absolute. */
+function liesIn(path: string, folder: string): boolean {
+  return `${path}${sep}`.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }
 
 /** Files that make a model: `model_index.json`, and those in folders, but for hidden ones. */

@@ -242,6 +242,13 @@ Deno.test("convert writes neither over what it reads nor through links", () =>
         /which is read, lies in it\. Choose another one/,
       );
     }
+    const inside = /it lies in ".*model", which is read\. Choose another one/;
+    await refused(converted(model, join(model, "half"), { overwrite: true }), inside);
+    deepStrictEqual(await filesIn(model), await filesIn(NANO));
+    ok(![...Deno.readDirSync(model)].some(({ name }) => name === "half"));
+    await Deno.mkdir(join(model, "half"));
+    await Deno.symlink(join(model, "half"), join(dir, "link"));
+    await refused(converted(model, join(dir, "link")), inside);
     strictEqual(await hashFile(join(model, UNET)), before);
     await Deno.mkdir(output);
     await Deno.mkdir(elsewhere);
