@@ -117,7 +117,8 @@ const upscale = command(
     temporal,
     steps,
     scheduler: optional(option("--scheduler", choice(["ddpm", "ddim"], { metavar: "KIND" }), {
-      description: message`Scheduler to sample with, ddpm or ddim, built from the configuration of the model's; default the model's`,
+      description:
+        message`Scheduler to sample with, ddpm or ddim, built from the configuration of the model's; default the model's`,
     })),
     prompt,
     negativePrompt,

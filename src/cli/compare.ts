@@ -97,7 +97,7 @@ function checkFit(
     EXIT.badInput,
     `Cannot compare "${escapeName(clip.path)}" with "${escapeName(reference.path)}": ${
       problems.join("; ")
-    }. Give folders with the same frames`,
+    }. Give folders with the same frames, or two pictures of one name`,
   );
 }
 
@@ -114,7 +114,7 @@ async function readMatching(file: FrameFile, reference: Frame): Promise<Frame> {
     EXIT.badInput,
     `Cannot compare "${
       escapeName(file.path)
-    }": it has ${frame.bitDepth} bits per sample, the reference has ${reference.bitDepth}`,
+    }": it has ${frame.bitDepth} bits per sample, the reference has ${reference.bitDepth}. Convert one of them`,
   );
 }
 

@@ -49,6 +49,20 @@ Deno.test("compare says which frames are missing and which size is wanted", () =
     strictEqual(missing.code, 66);
   }));
 
+Deno.test("compare wants two pictures of one name and of one bit depth", () =>
+  withTempDir(async (dir) => {
+    await makeFlat(join(dir, "a"), { value: 1, size: 12, names: ["1", "2"] });
+    const data = new Uint16Array(12 * 12 * 3).fill(257);
+    await writeFrame(join(dir, "1.png"), { width: 12, height: 12, bitDepth: 16, data });
+    const deep = await runCli("compare", "-i", join(dir, "1.png"), "-r", join(dir, "a/1.png"));
+    ok(deep.stderr.includes("has 16 bits per sample, the reference has 8. Convert one of them"), deep.stderr);
+    const other = await runCli("compare", "-i", join(dir, "a/2.png"), "-r", join(dir, "a/1.png"));
+    ok(other.stderr.includes("Give folders with the same frames, or two pictures of one name"), other.stderr);
+    strictEqual([deep.code, other.code].join(), "65,65");
+    const { stdout } = await runCli("compare", "--help");
+    ok(/or the true picture: same names/.test(stdout.replace(/\s+/g, " ")), stdout);
+  }));
+
 async function makeFlat(
   folder: string,
   options: { readonly value: number; readonly size: number; readonly names: readonly string[] },
