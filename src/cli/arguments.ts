@@ -272,7 +272,8 @@ const compare = command(
       description: message`Folder with the frames to judge, or one picture`,
     }),
     reference: option("-r", "--reference", PATH, {
-      description: message`Folder with the true frames: same names, size and bit depth`,
+      description:
+        message`Folder with the true frames, or the true picture: same names but for the extension, same size and bit depth`,
     }),
     lowResolution: optional(option("--low-resolution", PATH, {
       description: message`Folder with the frames that were upscaled; adds bicubic upscaling to the table`,
@@ -294,6 +295,7 @@ const doctor = command("doctor", object({ command: constant("doctor"), allowCpu 
     message`Exits 0 if a hardware adapter works, else 69. With --allow-cpu, a software adapter will do.`,
 });
 
+const COMMANDS = { upscale, plan, fetch, convert, demo, compare, doctor };
 const parser = or(upscale, plan, fetch, convert, demo, compare, doctor, {
   errors: {
     noMatch: message`No command: one of upscale, plan, fetch, convert, demo, compare and doctor is wanted.`,
@@ -327,7 +329,7 @@ export function parseArguments(args: readonly string[]): CliCommand {
     version: { value: config.version, option: { names: ["-V", "--version"] } },
     aboveError: "none",
     errorExitCode: EXIT.usage,
-    stderr: printUsageError,
+    stderr: (text) => printUsageError(text, args[0]),
     colors: false,
     termWidth: "auto",
   });
@@ -367,7 +369,8 @@ function examples(...lines: readonly string[]): Message {
   ];
 }
 
-function printUsageError(text: string): void {
+function printUsageError(text: string, first: string | undefined): void {
+  const command = first !== undefined && Object.hasOwn(COMMANDS, first) ? first : "COMMAND";
   // deno-lint-ignore no-console -- a command prints
-  console.error(`${text.trimEnd()}\nAll flags and their values: deno task COMMAND --help`);
+  console.error(`${text.trimEnd()}\nAll flags and their values: deno task ${command} --help`);
 }

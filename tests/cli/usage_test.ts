@@ -72,6 +72,7 @@ for (const [args, message] of USAGE_ERRORS) {
     strictEqual(code, 64);
     strictEqual(stdout, "");
     ok(message.test(stderr), stderr);
-    ok(stderr.endsWith("All flags and their values: deno task COMMAND --help\n"), stderr);
+    const command = args[0] === undefined || args[0] === "upscal" ? "COMMAND" : args[0];
+    ok(stderr.endsWith(`All flags and their values: deno task ${command} --help\n`), stderr);
   });
 }
