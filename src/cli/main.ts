@@ -1,6 +1,7 @@
 // The command line. The command itself runs in a worker that may touch the command's files and nothing else.
 
 import { type CliCommand, parseArguments } from "./arguments.ts";
+import { enterStartFolder } from "./environment.ts";
 import { withFoundModel } from "./find_model.ts";
 import { openReporter, reportError } from "./open_reporter.ts";
 import { checkPermissions, grantsOf } from "./permissions.ts";
@@ -8,6 +9,7 @@ import { runConfined } from "./run_confined.ts";
 
 let command: CliCommand | null = null;
 try {
+  enterStartFolder();
   command = withFoundModel(parseArguments(Deno.args));
   const grants = grantsOf(command);
   checkPermissions(grants);

@@ -3,7 +3,7 @@ import { CACHE_VARIABLES, cacheEntry, hubFolder } from "../hub/cache.ts";
 import { escapeName } from "../text/escape_name.ts";
 import type { CliCommand } from "./arguments.ts";
 import { BUNDLED } from "./bundled.ts";
-import { readEnvironment } from "./environment.ts";
+import { readEnvironment, START_FOLDER } from "./environment.ts";
 import { CliError, EXIT } from "./exit_codes.ts";
 import { tuningFolder } from "./tuning_folder.ts";
 
@@ -37,25 +37,31 @@ export function grantsOf(command: CliCommand): Grants {
         ...NOTHING,
         read: [input, output, ...modelGrants(model, flow, temporal), packages, ...cache.read],
         write: [output, ...cache.write],
-        env: [...new Set([BACKEND, ...cache.env, ...CACHE_VARIABLES])],
+        env: [...new Set([BACKEND, ...cache.env, ...CACHE_VARIABLES, START_FOLDER])],
         sys: FREE_SPACE,
       };
     }
     case "plan": {
       const { input, model, flow, temporal } = command;
       const read = [input, ...modelGrants(model, flow, temporal), packages];
-      return { ...NOTHING, read, env: [BACKEND, ...CACHE_VARIABLES] };
+      return { ...NOTHING, read, env: [BACKEND, ...CACHE_VARIABLES, START_FOLDER] };
     }
     case "fetch": {
       const hub = hubFolder(readEnvironment);
       const entry = hub === undefined ? [] : [cacheEntry(hub, command.repo)];
-      const env = [...CACHE_VARIABLES, "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN"];
+      const env = [...CACHE_VARIABLES, "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", START_FOLDER];
       return { read: entry, write: entry, env, sys: FREE_SPACE, net: true };
     }
     case "convert": {
       const { model, flow, temporal, output } = command;
       const read = [output, ...modelGrants(model, flow, temporal)];
-      return { ...NOTHING, read, write: [output], env: CACHE_VARIABLES, sys: FREE_SPACE };
+      return {
+        ...NOTHING,
+        read,
+        write: [output],
+        env: [...CACHE_VARIABLES, START_FOLDER],
+        sys: FREE_SPACE,
+      };
     }
     case "demo": {
       const { demoFrames, demoUpscaled, demoGroundTruth, model } = BUNDLED;
@@ -71,7 +77,7 @@ export function grantsOf(command: CliCommand): Grants {
     case "compare": {
       const { input, reference, lowResolution } = command;
       const read = [input, reference, ...lowResolution === undefined ? [] : [lowResolution], packages];
-      return { ...NOTHING, read };
+      return { ...NOTHING, read, env: [START_FOLDER] };
     }
     case "doctor":
       return { ...NOTHING, env: [BACKEND, "VK_DRIVER_FILES", "VK_ICD_FILENAMES"] };

@@ -27,14 +27,19 @@ export function taskArgs(task: Task): string[] {
 }
 
 /** The command line as a child process, with what its task passes to Deno; that of `upscale` for an unknown command. */
-export function startCli(args: readonly string[]): Deno.ChildProcess {
+export function startCli(args: readonly string[], options: Start = {}): Deno.ChildProcess {
   const task = CLI_TASKS.find((task) => task === args[0]) ?? "upscale";
-  return startDeno([...taskArgs(task), ...args]);
+  return startDeno([...taskArgs(task), ...args], options);
 }
 
 /** Runs the command line to its end. */
 export function runCli(...args: readonly string[]): Promise<CliResult> {
   return finish(startCli(args));
+}
+
+/** Runs the command line to its end, as if its task had been started in `folder`. */
+export function runCliIn(folder: string, ...args: readonly string[]): Promise<CliResult> {
+  return finish(startCli(args, { folder }));
 }
 
 /** Runs `deno` with other arguments than a task's, from the root of the project. */
@@ -85,10 +90,17 @@ export async function interruptCli(
   }
 }
 
-function startDeno(args: readonly string[]): Deno.ChildProcess {
+/** How to start it. */
+interface Start {
+  /** Where a user is who starts a task. Default the root of the project. */
+  readonly folder?: string;
+}
+
+function startDeno(args: readonly string[], { folder = ROOT }: Start = {}): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: [...args],
     cwd: ROOT,
+    env: { INIT_CWD: folder },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
