@@ -87,7 +87,7 @@ function build(inputs: Inputs, shape: Shape, algorithm: "winograd" | "direct"): 
   const weightShape = [out, inChannels, kernelHeight, kernelWidth] as const;
   const fanIn = inChannels * kernelHeight * kernelWidth;
   const weights = inputs.signal("weight", weightShape, 1 / Math.sqrt(fanIn)).data;
-  const packed = inputs.tensor(
+  const packed = inputs.weight(
     "packed weight",
     packedConv2dShape(weightShape),
     packConv2dWeight(weights, weightShape),
@@ -135,7 +135,7 @@ function build(inputs: Inputs, shape: Shape, algorithm: "winograd" | "direct"): 
         }),
     };
   }
-  const filter = inputs.tensor("filter", winogradFilterShape(packed.size(1), out));
+  const filter = inputs.weight("filter", winogradFilterShape(packed.size(1), out));
   return {
     expected,
     record: (rec) => {

@@ -3,6 +3,7 @@ import type { Recorder } from "../../src/gpu/recorder.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import type { Tolerance } from "../../tests/_assert.ts";
 import { signal } from "../../tests/generated.ts";
+import { weightTensor } from "../weight_tensor.ts";
 
 /** A kernel at the shape of a real layer. */
 export interface KernelCase {
@@ -72,6 +73,13 @@ export class Inputs implements Disposable {
   /** A tensor for others to fill where no values are given. */
   tensor(name: string, shape: readonly number[], data?: Float32Array): Tensor {
     const tensor = this.#gpu.tensor(shape, name, data);
+    this.#tensors.push(tensor);
+    return tensor;
+  }
+
+  /** Weights as networks keep them, for others to fill where no values are given. */
+  weight(name: string, shape: readonly number[], data?: Float32Array): Tensor {
+    const tensor = weightTensor(this.#gpu, shape, { label: name, ...data ? { data } : {} });
     this.#tensors.push(tensor);
     return tensor;
   }

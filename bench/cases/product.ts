@@ -32,7 +32,7 @@ function product(size: number): KernelCase {
     build(inputs) {
       const a = inputs.signal("a", [1, size, size]);
       const b = inputs.signal("b", [1, size, size], 1 / Math.sqrt(size));
-      const packed = inputs.tensor(
+      const packed = inputs.weight(
         "b in panels",
         [1, size, size],
         packPanels(b.data, { rows: size, columns: size }),
@@ -66,7 +66,7 @@ function linear(
       const x = inputs.signal("x", [1, rows, 1, inChannels]);
       const bias = inputs.signal("bias", [1, out], 0.1);
       const weights = inputs.signal("weight", [out, inChannels], 1 / Math.sqrt(inChannels)).data;
-      const weight = inputs.tensor(
+      const weight = inputs.weight(
         "packed weight",
         packedConv2dShape([out, inChannels]),
         packConv2dWeight(weights, [out, inChannels]),

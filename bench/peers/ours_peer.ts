@@ -8,6 +8,7 @@ import { conv2d, packConv2dWeight, packedConv2dShape } from "../../src/kernels/c
 import { packPanels } from "../../src/kernels/panels.ts";
 import { gemm } from "../../src/kernels/gemm.ts";
 import { winogradConv2d, winogradFilter, winogradFilterShape } from "../../src/kernels/winograd.ts";
+import { weightTensor } from "../weight_tensor.ts";
 import { permute } from "./permute.ts";
 import { type Chain, type Peer, serve } from "./serve.ts";
 import type { Input, Inputs, Work } from "./work.ts";
@@ -54,11 +55,10 @@ async function makeLayer(gpu: Gpu, work: Work, inputs: Inputs): Promise<Layer> {
   switch (work.kind) {
     case "conv2d": {
       const { channels, size } = work, shape = [1, size, size, channels];
-      const weight = gpu.tensor(
-        packedConv2dShape(inputs.w!.shape),
-        "weight",
-        packConv2dWeight(inputs.w!.data, inputs.w!.shape),
-      );
+      const weight = weightTensor(gpu, packedConv2dShape(inputs.w!.shape), {
+        label: "weight",
+        data: packConv2dWeight(inputs.w!.data, inputs.w!.shape),
+      });
       const filter = direct ? null : await transformFilter(gpu, weight);
       return {
         x: gpu.tensor(shape, "x", permute(x.data, { shape: x.shape, order: [1, 2, 0] })),
@@ -73,7 +73,10 @@ async function makeLayer(gpu: Gpu, work: Work, inputs: Inputs): Promise<Layer> {
     case "gemm": {
       const { shape: [rows = 1, columns = 1], data } = inputs.w!;
       const a = gpu.tensor([1, ...x.shape], "left", x.data);
-      const b = gpu.tensor([1, rows, columns], "right", packPanels(data, { rows, columns }));
+      const b = weightTensor(gpu, [1, rows, columns], {
+        label: "right",
+        data: packPanels(data, { rows, columns }),
+      });
       return { x: a, constants: [b], link: (rec, x) => gemm(rec, x, b, { label }), restore: (y) => y };
     }
     case "attention": {
@@ -90,7 +93,7 @@ async function makeLayer(gpu: Gpu, work: Work, inputs: Inputs): Promise<Layer> {
 }
 
 async function transformFilter(gpu: Gpu, weight: Tensor): Promise<Tensor> {
-  const filter = gpu.tensor(winogradFilterShape(weight.size(1), weight.size(2)), "filter");
+  const filter = weightTensor(gpu, winogradFilterShape(weight.size(1), weight.size(2)), { label: "filter" });
   const rec = new Recorder(gpu);
   winogradFilter(rec, [weight], { filter, label: "filter" });
   using plan = await rec.finish([]);
