@@ -12,8 +12,8 @@ import type { FromWorker, ToWorker } from "./worker.ts";
  * For `fetch` it keeps the right to read and write, which making links takes, and makes them for the worker, which has the
  * network instead.
  *
- * The first SIGINT or SIGTERM lets `upscale`, `demo`, `fetch` and `convert` finish the work at hand. A second one, and the first
- * during another command, throws a `CliError` (sigint, sigterm) at once. Throws `Error` if the worker breaks down.
+ * The first SIGINT or SIGTERM lets `upscale`, `demo`, `fetch` and `convert` finish the work at hand; during another command
+ * it throws a `CliError` (sigint, sigterm). A second one ends the process. Throws `Error` if the worker breaks down.
  */
 export async function runConfined(command: CliCommand, grants: Grants): Promise<ExitCode> {
   const end = Promise.withResolvers<ExitCode>();
@@ -36,11 +36,10 @@ export async function runConfined(command: CliCommand, grants: Grants): Promise<
     end.reject(new Error(`Cannot go on: the command's thread failed: ${event.message}`));
   };
 
-  let canFinish = ["upscale", "demo", "fetch", "convert"].includes(command.command);
+  const canFinish = ["upscale", "demo", "fetch", "convert"].includes(command.command);
   onInterruption((interruption) => {
-    if (!canFinish) return end.reject(interruptionError(interruption));
-    canFinish = false;
-    send({ interruption });
+    if (canFinish) send({ interruption });
+    else end.reject(interruptionError(interruption));
   });
   return await end.promise;
 }
