@@ -3,8 +3,9 @@ import { CACHE_VARIABLES, cacheEntry, hubFolder } from "../hub/cache.ts";
 import { escapeName } from "../text/escape_name.ts";
 import type { CliCommand } from "./arguments.ts";
 import { BUNDLED } from "./bundled.ts";
-import { readEnvironment, START_FOLDER } from "./environment.ts";
+import { readEnvironment } from "./environment.ts";
 import { CliError, EXIT } from "./exit_codes.ts";
+import { START_FOLDER } from "./start_folder.ts";
 import { tuningFolder } from "./tuning_folder.ts";
 
 /** What a command may touch besides the GPU and its standard streams. A path stands for all that lies in it. */
