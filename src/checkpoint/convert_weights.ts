@@ -1,10 +1,8 @@
 import { CheckpointError, quote } from "./errors.ts";
 import { todaysName } from "./renames.ts";
-import { isWeightDType, WANTED_DTYPES } from "./weight_dtype.ts";
+import { HALF_OVERFLOW, isWeightDType, WANTED_DTYPES } from "./weight_dtype.ts";
 import type { WeightSource } from "./weight_source.ts";
 
-/** From here on numbers round to infinity in f16. */
-const HALF_OVERFLOW = 65_520;
 /** Whole numbers that no network reads: counts of training batches, and 0, 1, 2, ... */
 const WITHOUT_USE = /(?:^|\.)(?:num_batches_tracked|position_ids)$/;
 /** Tables that are looked up, not multiplied, and the last convolutions of RAFT's encoders, which are kept in parts. */

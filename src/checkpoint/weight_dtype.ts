@@ -5,6 +5,9 @@ export const WANTED_DTYPES = "F32, F16 or BF16";
 /** One of them. */
 export type WeightDType = "F32" | "F16" | "BF16";
 
+/** From here on numbers round to infinity in f16. */
+export const HALF_OVERFLOW = 65_520;
+
 /** Weights in memory: F16 as it is, F32 and BF16 as float32. */
 export type WeightValues = Float32Array<ArrayBuffer> | Float16Array<ArrayBuffer>;
 

@@ -1,12 +1,9 @@
 import { CheckpointError } from "../checkpoint/errors.ts";
 import { Scratch } from "../checkpoint/scratch.ts";
-import { toFloat32 } from "../checkpoint/weight_dtype.ts";
+import { HALF_OVERFLOW, toFloat32 } from "../checkpoint/weight_dtype.ts";
 import type { WeightPart } from "../checkpoint/weight_parts.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { padChannels, type StoredValues, type Tensor } from "../gpu/tensor.ts";
-
-/** From here on numbers round to infinity in f16. */
-const HALF_OVERFLOW = 65_520;
 
 /** A part of a tensor on its way to the GPU. */
 export interface PartToPack {
