@@ -20,15 +20,15 @@ struct Params {
   width: u32,
   height2: u32,
   width2: u32,
-  channels4: u32,
   level_scale: f32,
   scale: f32,
   y_stride: u32,
   channel_begin: u32,
   channels_written: u32,
-  f1_base: u32,
   flow_base: u32,
   y_base: u32,
+  channels4: u32,
+  f1_base: u32,
 }
 
 @group(0) @binding(0) var<storage, read> f1: array<vec4<f32>>;

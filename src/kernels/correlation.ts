@@ -17,6 +17,23 @@ const MAX_RADIUS = 8;
 /** GPUs want neighbouring lanes on neighbouring channels; a software adapter wants no more than one subgroup. */
 const LANES = { gpu: { LANES_C: 8, LANES_P: 8 }, software: { LANES_C: 1, LANES_P: 8 } } as const;
 
+/** What both look-ups are told. */
+const windowParams = {
+  pixel_begin: "u32",
+  pixels: "u32",
+  height: "u32",
+  width: "u32",
+  height2: "u32",
+  width2: "u32",
+  level_scale: "f32",
+  scale: "f32",
+  y_stride: "u32",
+  channel_begin: "u32",
+  channels_written: "u32",
+  flow_base: "u32",
+  y_base: "u32",
+} as const;
+
 /** Look-up in one level of the pyramid; dot products are computed where they are looked up. */
 export const correlationKernel: Kernel = defineKernel({
   name: "correlation",
@@ -24,21 +41,9 @@ export const correlationKernel: Kernel = defineKernel({
   library: [windowLibrary],
   bindings: { f1: "read", f2: "read", flow: "read", y: "write" },
   params: {
-    pixel_begin: "u32",
-    pixels: "u32",
-    height: "u32",
-    width: "u32",
-    height2: "u32",
-    width2: "u32",
+    ...windowParams,
     channels4: "u32",
-    level_scale: "f32",
-    scale: "f32",
-    y_stride: "u32",
-    channel_begin: "u32",
-    channels_written: "u32",
     f1_base: "u32",
-    flow_base: "u32",
-    y_base: "u32",
   },
   variants: Object.values(LANES).flatMap((lanes) =>
     Array.from({ length: MAX_RADIUS }, (_, i) => ({ RADIUS: i + 1, ...lanes }))
@@ -52,21 +57,9 @@ export const correlationLookupKernel: Kernel = defineKernel({
   library: [windowLibrary],
   bindings: { volume: "read", flow: "read", y: "write" },
   params: {
-    pixel_begin: "u32",
-    pixels: "u32",
-    height: "u32",
-    width: "u32",
-    height2: "u32",
-    width2: "u32",
+    ...windowParams,
     volume_stride: "u32",
-    level_scale: "f32",
-    scale: "f32",
-    y_stride: "u32",
-    channel_begin: "u32",
-    channels_written: "u32",
     volume_base: "u32",
-    flow_base: "u32",
-    y_base: "u32",
   },
   variants: Array.from({ length: MAX_RADIUS }, (_, i) => ({ RADIUS: i + 1 })),
 });
