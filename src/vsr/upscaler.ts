@@ -79,6 +79,8 @@ export class Upscaler {
   readonly #wishes: MemoryWishes;
   readonly #tuning: TuningOptions;
   readonly #prompts: KnownPrompts = new Map();
+  /** The last plan: `upscale()` wants the one that was asked for before. */
+  #planned: { readonly key: string; readonly plan: FittedPlan } | null = null;
 
   private constructor(
     gpu: Gpu,
@@ -141,8 +143,10 @@ export class Upscaler {
   cutText(options: UpscaleOptions = {}): string[] {
     const { textEncoder } = this.#model;
     if (textEncoder === null) return [];
-    const tokenizer = new CLIPTokenizer(textEncoder.vocabulary);
-    return promptsOf(this.settings(options)).map((prompt) => tokenizer.encode(prompt).cut).filter(Boolean);
+    const prompts = promptsOf(this.settings(options)).filter(Boolean);
+    if (prompts.length === 0) return [];
+    const tokenizer = new CLIPTokenizer(textEncoder.vocabulary); // takes a while with a vocabulary of full size
+    return prompts.map((prompt) => tokenizer.encode(prompt).cut).filter(Boolean);
   }
 
   /**
@@ -155,8 +159,13 @@ export class Upscaler {
       shapes: await Promise.all(prompts.map((prompt) => model.promptShape(prompt))),
       encoded: prompts.filter((prompt) => model.needsTextEncoder(prompt)).length,
     };
+    const { steps } = settings, { height, width, bitDepths } = clip;
+    const key = JSON.stringify({ height, width, bitDepths, steps, text });
+    if (this.#planned?.key === key) return this.#planned.plan;
     using outline = await openOutline(this.#gpu, model);
-    return fitMemory(this.#gpu, outline, { clip, steps: settings.steps, text, wishes: this.#wishes });
+    const plan = fitMemory(this.#gpu, outline, { clip, steps, text, wishes: this.#wishes });
+    this.#planned = { key, plan };
+    return plan;
   }
 
   /** How long the stages of a planned clip will take, by short trials on this device; rough, see `StageTime`. */

@@ -56,6 +56,19 @@ Deno.test("Upscaler.plan() tells the peak of a StableVSR model, which decodes wh
 Deno.test("Upscaler.plan() tells the peak of an x4-upscaler, which adds noise to its frames", () =>
   withX4((model) => assertPlanned(model, { width: 20, height: 14, bitDepths: [8, 8] })));
 
+Deno.test("Upscaler.plan() plans a clip once, and anew where clip or steps are others", async () => {
+  using upscaler = await Upscaler.open({ model: MODEL, allowCpu: true });
+  const clip = { width: 20, height: 14, bitDepths: [8, 8] as const };
+  const plan = await upscaler.plan(clip);
+  assert.equal(await upscaler.plan({ ...clip }), plan);
+  const two = await upscaler.plan(clip, { steps: 2 });
+  assert.ok(
+    two.stages.find(({ stage }) => stage === "sample")!.flops >
+      plan.stages.find(({ stage }) => stage === "sample")!.flops,
+  );
+  assert.ok((await upscaler.plan({ ...clip, width: 40 })).peakBytes > plan.peakBytes);
+});
+
 const TEXT = { prompt: "a photo of a cat", negativePrompt: "blurred", guidanceScale: 3 };
 
 Deno.test("Upscaler.plan() tells the peak where text guides, and of the text encoder before", () =>
